@@ -1,0 +1,1 @@
+"""What a program means: shapes, operations, cells, networks, recipes, genotypes. No torch."""

@@ -1,0 +1,1 @@
+"""From syntax tree to IR: names, inheritance, values, shapes, decisions."""

@@ -1,0 +1,1 @@
+"""How recipe components behave around the step."""

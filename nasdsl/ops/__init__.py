@@ -1,0 +1,1 @@
+"""How each operation of the IR computes."""
