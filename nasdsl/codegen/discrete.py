@@ -1,0 +1,72 @@
+"""A discrete network: what is retrained, evaluated and exported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from nasdsl.codegen.emit import NotExecutable, emit
+from nasdsl.ir.cost import choices
+from nasdsl.ir.space import Network
+
+
+class Discrete(nn.Module):
+    """A network without decisions: `net(x)` gives logits `(n, classes)`.
+
+    For training `net.train_step(x, keep)` gives logits and auxiliary logits (or None): `keep`
+    maps each name in `droppable` to a drop-path mask `(n, 1, 1, 1)`, see `drop_path_masks`.
+    The auxiliary head exists only with `aux=True`. Weights are drawn from `seed` alone.
+    """
+
+    def __init__(self, network: Network, *, aux: bool = False, seed: int = 0) -> None:
+        super().__init__()
+        open_ = [c.decision for _, c in choices(network)]
+        if open_:
+            raise NotExecutable(f"decision `{open_[0]}` is not resolved")
+        if aux and network.aux is None:
+            raise NotExecutable("an auxiliary head (this network has none)")
+        self.network = network
+        self.has_aux = aux
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            full = emit(network, "discrete", drop_path=True, aux=aux)
+            plain = emit(network, "discrete", modules=full.module)
+        self.training_graph = full.module
+        # A graph is no child: its modules are those of the training graph.
+        self.__dict__["plain_graph"] = plain.module
+        self.droppable = full.droppable
+
+    def forward(self, x: Tensor) -> Tensor:
+        # The training graph holds the same modules, so modes and moves reach both.
+        result: Tensor = self.__dict__["plain_graph"](x)
+        return result
+
+    def train_step(self, x: Tensor, keep: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Logits and auxiliary logits under drop-path masks."""
+        if self.has_aux:
+            logits, aux = self.training_graph(x, keep)
+            return logits, aux
+        return self.training_graph(x, keep), None
+
+    def drop_path_masks(
+        self, batch: int, probability: float, generator: torch.Generator, like: Tensor
+    ) -> dict[str, Tensor]:
+        """A mask per droppable operation: 0 with `probability`, else 1 / (1 - probability).
+
+        At probability 1 everything is dropped: zeros, never NaN.
+        """
+        count = len(self.droppable)
+        keep = 1.0 - probability
+        drawn = torch.rand((count, batch), generator=generator) < keep
+        scale = 1.0 / keep if keep > 0 else 0.0
+        masks = (drawn.to(like.dtype) * scale).to(like.device)
+        dims = (batch,) + (1,) * (like.dim() - 1)
+        return {name: masks[i].reshape(dims) for i, name in enumerate(self.droppable)}
+
+    @property
+    def code(self) -> str:
+        from nasdsl.codegen.supernet import annotated
+
+        return annotated(self.__dict__["plain_graph"])

@@ -1,0 +1,188 @@
+"""A compiled search space: the pure function `f(x, mix)` and its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nasdsl.codegen.emit import Emitted, NotExecutable, Slot, emit
+from nasdsl.ir.cost import choices
+from nasdsl.ir.space import Decision, Space
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of architecture parameters: a row per decision, a column per option.
+
+    Rows with fewer options than the widest are padded; `widths` says how many columns count.
+    """
+
+    name: str
+    decisions: tuple[str, ...]
+    labels: tuple[tuple[str, ...], ...]
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        return tuple(len(row) for row in self.labels)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.labels), max(self.widths)
+
+    def mask(self, device: torch.device | None = None) -> Tensor | None:
+        """`(rows, columns)` booleans, true where an option stands; None where all do."""
+        rows, columns = self.shape
+        if all(w == columns for w in self.widths):
+            return None
+        widths = torch.tensor(self.widths, device=device)
+        return torch.arange(columns, device=device)[None, :] < widths[:, None]
+
+
+def tables_of(space: Space) -> dict[str, Table]:
+    """The tables of decisions that stand in the supernet, in the space's order."""
+    standing: dict[str, tuple[str, ...]] = {}
+    for _, choice in choices(space.supernet):
+        standing.setdefault(choice.decision, choice.labels)
+    owner = {d.id: d.table for d in _all(space.decisions)}
+    order: dict[str, list[str]] = {}
+    for decision in _all(space.decisions):
+        if decision.id in standing:
+            order.setdefault(owner[decision.id] or decision.id, []).append(decision.id)
+    return {
+        name: Table(name, tuple(ids), tuple(standing[i] for i in ids))
+        for name, ids in order.items()
+    }
+
+
+def _all(decisions: Sequence[Decision]) -> list[Decision]:
+    found = []
+    for decision in decisions:
+        found.append(decision)
+        for below in decision.nested:
+            found.extend(_all(below))
+    return found
+
+
+def check_executable(space: Space) -> None:
+    """Raise NotExecutable for decisions that one-shot training cannot relax."""
+    for decision in _all(space.decisions):
+        if decision.kind in ("value", "depth"):
+            raise NotExecutable(
+                f"decision `{decision.id}` is among {'depths' if decision.kind == 'depth' else 'values'}"
+                f" ({', '.join(decision.labels[:4])}), which a relaxed supernet does not run"
+            )
+        if decision.kind == "subset":
+            raise NotExecutable(f"decision `{decision.id}` picks edges (`pick`)")
+
+
+class Supernet(nn.Module):
+    """A supernet: `supernet(x, mix)` with `x (n, c, h, w)` gives logits `(n, classes)`.
+
+    `mix` maps a table (`normal`) to its weights `(rows, columns)`, shared by all instances, or
+    an instance (`normal_3`) to weights of its own. In one-path mode `pick` gives one option per
+    row as whole numbers, by table or instance. Weights are drawn from `seed` alone.
+    """
+
+    def __init__(self, space: Space, *, mode: str = "dense", seed: int = 0) -> None:
+        super().__init__()
+        check_executable(space)
+        self.space = space
+        self.mode = mode
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            emitted = emit(space.supernet, mode)
+        self._take(emitted)
+
+    def _take(self, emitted: Emitted) -> None:
+        self.graph = emitted.module
+        self.slots: tuple[Slot, ...] = emitted.slots
+        self.tables = tables_of(self.space)
+        self._row = {
+            d: (t.name, i) for t in self.tables.values() for i, d in enumerate(t.decisions)
+        }
+
+    def in_mode(self, mode: str) -> Supernet:
+        """The same supernet, with the same weights, in another emission mode."""
+        if mode == self.mode:
+            return self
+        other = Supernet.__new__(Supernet)
+        nn.Module.__init__(other)
+        other.space, other.mode = self.space, mode
+        other._take(emit(self.space.supernet, mode, modules=self.graph))
+        return other
+
+    def forward(
+        self,
+        x: Tensor,
+        mix: Mapping[str, Tensor],
+        pick: Mapping[str, Sequence[int]] | None = None,
+    ) -> Tensor:
+        spread = self.spread(mix)
+        if self.mode == "one_path":
+            if pick is None:
+                raise ValueError("one-path mode needs `pick`: an option per row")
+            result: Tensor = self.graph(x, spread, self._picks(pick))
+            return result
+        result = self.graph(x, spread)
+        return result
+
+    def spread(self, mix: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The mix of every instance: its own where given, else its table's."""
+        found = {}
+        for slot in self.slots:
+            own = mix.get(slot.instance)
+            found[slot.instance] = own if own is not None else self._shared(slot, mix)
+        return found
+
+    def _shared(self, slot: Slot, mix: Mapping[str, Tensor]) -> Tensor:
+        places = [self._row[d] for d in slot.decisions]
+        first = places[0][0]
+        if slot.decisions == self.tables[first].decisions:
+            return mix[first]
+        columns = max(len(self.tables[t].labels[i]) for t, i in places)
+        return torch.stack([mix[t][i, :columns] for t, i in places])
+
+    def _picks(self, pick: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
+        found = {}
+        for slot in self.slots:
+            own = pick.get(slot.instance)
+            found[slot.instance] = (
+                list(own)
+                if own is not None
+                else [pick[t][i] for t, i in (self._row[d] for d in slot.decisions)]
+            )
+        return found
+
+    def uniform(self, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+        """A mix that weighs all options of a row equally."""
+        parameter = next(self.parameters())
+        found = {}
+        for name, table in self.tables.items():
+            mix = torch.zeros(table.shape, dtype=dtype or parameter.dtype, device=parameter.device)
+            for i, width in enumerate(table.widths):
+                mix[i, :width] = 1 / width
+            found[name] = mix
+        return found
+
+    @property
+    def code(self) -> str:
+        """The generated Python code, with the `.nas` line of every call."""
+        return annotated(self.graph)
+
+
+def annotated(graph: torch.fx.GraphModule) -> str:
+    """Generated code with a comment where the `.nas` line changes."""
+    lines = []
+    places = {n.name: n.meta.get("nas") for n in graph.graph.nodes}
+    last = None
+    for line in graph.code.strip().splitlines():
+        name = line.strip().split(" ", 1)[0].rstrip(":;")
+        place = places.get(name)
+        if place and place != last:
+            lines.append(f"    # {place}")
+            last = place
+        lines.append(line.split(";", 1)[0] if "= None" in line else line)
+    return "\n".join(lines) + "\n"

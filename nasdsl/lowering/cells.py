@@ -1,0 +1,734 @@
+"""Cells at their place: inherited statements merged, edges expanded, shapes checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any
+
+from nasdsl.diagnostics.model import Label
+from nasdsl.diagnostics.suggest import did_you_mean
+from nasdsl.ir.cell import (
+    AGGREGATORS,
+    After,
+    Arrival,
+    Cell,
+    CellEdge,
+    CellInput,
+    CellNode,
+    Join,
+    Keep,
+    Output,
+    Pick,
+    arrivals,
+)
+from nasdsl.ir.op import Op, Prim
+from nasdsl.ir.shape import Shape, strided
+from nasdsl.ir.space import Decision, TableRules
+from nasdsl.lowering.blocks import Piece
+from nasdsl.lowering.modules import Def
+from nasdsl.lowering.ops import apply, expected
+from nasdsl.lowering.scope import Broken, Closure, Context, Env, Place, block_env, resolve
+from nasdsl.lowering.values import SetValue, integer, is_op, value
+from nasdsl.source import Span
+from nasdsl.syntax import ast
+
+
+@dataclass(eq=False, slots=True)
+class Definition:
+    """A cell definition: its statements from the oldest ancestor to the newest child."""
+
+    name: str
+    span: Span
+    #: Statement, its scope, and the block of statements it belongs to.
+    statements: list[tuple[ast.CellStmt, Env, int]] = field(default_factory=list)
+
+
+def find(ctx: Context, name: str, env: Env, span: Span) -> Definition:
+    """The cell of a name with everything it inherits. Raises Broken."""
+    found = resolve(ctx, name, env)
+    node = found.node if isinstance(found, Def | Piece) else None
+    if not isinstance(node, ast.Cell):
+        raise ctx.fail("E101", span, f"unknown cell `{name}`")
+    definition = Definition(name, node.name.span)
+    _collect(ctx, found, definition, set())
+    return definition
+
+
+def _collect(ctx: Context, found: Any, into: Definition, active: set[int]) -> None:
+    node = found.node
+    if id(node) in active:
+        raise ctx.fail("E114", node.name.span, f"cell `{node.name.text}` extends itself")
+    active = active | {id(node)}
+    if isinstance(found, Piece) and found.previous is not None:
+        _collect(ctx, found.previous, into, active)
+    env = Env(found.module) if isinstance(found, Def) else Env(found.origin.module, ctx.block)
+    for parent in node.parents:
+        above = resolve(ctx, parent.text, env)
+        if isinstance(above, Piece) and above.node is node and above.previous is not None:
+            above = above.previous
+        if not isinstance(above, Def | Piece) or not isinstance(above.node, ast.Cell):
+            raise ctx.fail("E101", parent.span, f"unknown cell `{parent.text}`")
+        _collect(ctx, above, into, active)
+    for param in node.params:
+        if param.default is None:
+            raise ctx.fail("E111", param.span, f"cell parameter `{param.name.text}` has no value")
+        env = env.bind(**{param.name.text: Closure(param.default, env)})
+    layer = 1 + max((n for _, _, n in into.statements), default=-1)
+    into.statements.extend((s, env, layer) for s in node.body)
+
+
+@dataclass(slots=True)
+class _Build:
+    """A cell while it is put together."""
+
+    ctx: Context
+    definition: Definition
+    table: str
+    stage: str
+    stride: int
+    width: int
+    env_extra: dict[str, Any]
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
+    arrays: dict[str, list[str]] = field(default_factory=dict)
+    input_names: set[str] = field(default_factory=set)
+
+    def env(self, env: Env) -> Env:
+        return env.bind(**self.env_extra)
+
+    def place(self, identity: str, stride: int, c_in: int) -> Place:
+        return Place(
+            stride=stride,
+            width=self.width,
+            c_in=c_in,
+            identity=identity,
+            table=self.table,
+            stage=self.stage,
+            searched=True,
+        )
+
+
+def input_count(definition: Definition) -> int:
+    """How many inputs a cell has."""
+    for statement, _, _ in reversed(definition.statements):
+        if isinstance(statement, ast.In):
+            return len(statement.inputs)
+    return 0
+
+
+def build(
+    ctx: Context,
+    definition: Definition,
+    inputs: tuple[Shape, ...],
+    width: int,
+    stride: int,
+    *,
+    table: str,
+    stage: str,
+    override: dict[str, int],
+) -> Cell:
+    """The cell at a place. `width` and `stride` are those of the place. Raises Broken."""
+    extra: dict[str, Any] = {}
+    here = Place(stride, width, inputs[-1].channels, table, table, stage, searched=True)
+    for statement, env, _ in definition.statements:
+        if isinstance(statement, ast.Let):
+            extra[statement.name.text] = Closure(
+                statement.value, env, f"{table}/{statement.name.text}"
+            )
+    for statement, env, _ in definition.statements:
+        if isinstance(statement, ast.Attr):
+            name = statement.target.text
+            if name not in ("stride", "width"):
+                raise ctx.fail(
+                    "E103",
+                    statement.target.span,
+                    f"a cell has no attribute `{name}`",
+                    did_you_mean(name, ("stride", "width")) or "it has stride, width",
+                )
+            found = integer(ctx, statement.value, env.bind(**extra), here, name)
+            if name == "stride":
+                stride = found
+            else:
+                width = found
+    stride, width = override.get("stride", stride), override.get("width", width)
+    work = _Build(ctx, definition, table, stage, stride, width, extra)
+    cell_inputs = _inputs(work, inputs)
+    nodes = _nodes(work)
+    edges = _edges(work)
+    keeps, picks = _rules(work)
+    return _assemble(work, cell_inputs, nodes, edges, keeps, picks)
+
+
+def _inputs(work: _Build, shapes: tuple[Shape, ...]) -> tuple[CellInput, ...]:
+    ctx = work.ctx
+    found = [(s, e) for s, e, _ in work.definition.statements if isinstance(s, ast.In)]
+    if not found:
+        raise ctx.fail(
+            "E204", work.definition.span, f"cell `{work.definition.name}` has no `in`", "`in a`"
+        )
+    statement, env = found[-1]
+    coarsest = min((s.space[0] if s.space else 1) for s in shapes)
+    result = []
+    for entry, shape in zip(statement.inputs, shapes, strict=True):
+        name = entry.name.text
+        if name in work.shapes:
+            raise ctx.fail("E203", entry.name.span, f"`{name}` is defined twice in this cell")
+        relative = -(-shape.space[0] // coarsest) if shape.space else 1
+        place = work.place(f"{work.table}/{name}", relative, shape.channels)
+        if entry.prepare is None:
+            prepared: Op = _identity(shape, entry.span)
+        else:
+            prepared = apply(ctx, entry.prepare, work.env(env), place, shape)
+        work.shapes[name] = prepared.out
+        work.input_names.add(name)
+        work.order.append(name)
+        result.append(CellInput(name=name, inp=shape, prepare=prepared, span=entry.span))
+    first = result[-1].prepare.out
+    for made in result:
+        if made.prepare.out.space != first.space:
+            ctx.diags.add(
+                "E207",
+                made.span or work.definition.span,
+                f"input `{made.name}` is {made.prepare.out}, `{result[-1].name}` {first}",
+                help="an input that ignores its `stride` keeps the finer resolution",
+            )
+            raise Broken
+    return tuple(result)
+
+
+def _identity(shape: Shape, span: Span) -> Prim:
+    return Prim(kind="identity", inp=shape, out=shape, span=span)
+
+
+@dataclass(frozen=True, slots=True)
+class _NodeSpec:
+    name: str
+    value: ast.Value | None
+    env: Env
+    span: Span
+
+
+def _nodes(work: _Build) -> list[_NodeSpec]:
+    specs: dict[str, tuple[list[_NodeSpec], int]] = {}
+    ctx = work.ctx
+    for statement, env, layer in work.definition.statements:
+        if not isinstance(statement, ast.NodeDef):
+            continue
+        base = statement.name.text
+        if base in work.input_names or (base in specs and specs[base][1] == layer):
+            raise ctx.fail(
+                "E203", statement.name.span, f"`{base}` is defined twice in this cell"
+            )
+        here = work.place(work.table, 1, 1)
+        names = [base]
+        if statement.count is not None:
+            count = integer(ctx, statement.count, work.env(env), here, "number of nodes")
+            if not 1 <= count <= 1000:
+                raise ctx.fail(
+                    "E202", statement.count.span, f"a cell has 1 to 1000 nodes, not {count}"
+                )
+            names = [f"{base}[{i}]" for i in range(1, count + 1)]
+        elif base in work.arrays:
+            names = work.arrays[base]
+        work.arrays[base] = names
+        specs[base] = (
+            [_NodeSpec(n, statement.value, env, statement.name.span) for n in names],
+            layer,
+        )
+    nodes = [spec for group, _ in specs.values() for spec in group]
+    work.order.extend(spec.name for spec in nodes)
+    return nodes
+
+
+def _ends(
+    work: _Build, end: ast.End, env: Env, target: str | None = None, *, may_out: bool = False
+) -> list[str]:
+    """The nodes an end denotes; for `x[<]` those before `target`."""
+    ctx = work.ctx
+    name = end.name.text
+    if name == "out" and may_out:
+        return ["out"]
+    if name in work.input_names:
+        if end.index is not None:
+            raise ctx.fail("E202", end.span, f"`{name}` is an input; it has no index")
+        return [name]
+    if name not in work.arrays:
+        known = [*work.input_names, *work.arrays, *(["out"] if may_out else [])]
+        raise ctx.fail(
+            "E101", end.span, f"unknown node `{name}`", did_you_mean(name, known)
+        )
+    nodes = work.arrays[name]
+    match end.index:
+        case None:
+            return nodes
+        case ast.Earlier():
+            if target is None:
+                raise ctx.fail("E222", end.span, "`[<]` stands only in the source of an edge")
+            if target == "out" or target not in nodes:
+                raise ctx.fail(
+                    "E222", end.span, f"`{name}[<]` needs a target among the nodes of `{name}`"
+                )
+            return nodes[: nodes.index(target)]
+        case ast.Range():
+            low = _index(work, end.index.low, env, nodes, name)
+            high = _index(work, end.index.high, env, nodes, name)
+            return nodes[low : high + 1]
+        case _:
+            return [nodes[_index(work, end.index, env, nodes, name)]]
+
+
+def _index(work: _Build, node: ast.Value, env: Env, nodes: list[str], name: str) -> int:
+    here = work.place(work.table, 1, 1)
+    i = integer(work.ctx, node, work.env(env), here, "index")
+    n = len(nodes)
+    if i == 0 or i > n or i < -n:
+        raise work.ctx.fail(
+            "E202",
+            node.span,
+            f"`{name}` has nodes 1 to {n}",
+            f"indices start at 1; last: `{name}[-1]`",
+        )
+    return i - 1 if i > 0 else n + i
+
+
+@dataclass(frozen=True, slots=True)
+class _EdgeSpec:
+    source: str
+    target: str
+    op: ast.Value | None
+    env: Env
+    span: Span
+    layer: int
+    general: bool
+
+
+def _edges(work: _Build) -> list[_EdgeSpec]:
+    ctx = work.ctx
+    found: dict[tuple[str, str], _EdgeSpec] = {}
+    position = {name: i for i, name in enumerate(work.order)}
+    position["out"] = len(position)
+    broken = False
+    for statement, env, layer in work.definition.statements:
+        if not isinstance(statement, ast.Edge):
+            continue
+        pairs: list[tuple[str, str]] = []
+        try:
+            targets = [t for e in statement.targets for t in _ends(work, e, env, may_out=True)]
+            for target in targets:
+                for end in statement.sources:
+                    for source in _ends(work, end, env, target):
+                        if position[source] >= position[target]:
+                            raise ctx.fail(
+                                "E201",
+                                end.span,
+                                "edge runs backwards",
+                                f"sources come before targets: `{target} -> {source}`",
+                            )
+                        pairs.append((source, target))
+        except Broken:
+            broken = True
+            continue
+        general = len(pairs) > 1
+        for pair in pairs:
+            earlier = found.get(pair)
+            if earlier and earlier.layer == layer and not earlier.general and general:
+                ctx.diags.add(
+                    "W211",
+                    statement.span,
+                    f"this replaces the edge at {earlier.span.line}:{earlier.span.column}",
+                    help="put the general statement first",
+                    labels=(Label(earlier.span, "replaced"),),
+                )
+            found[pair] = _EdgeSpec(
+                pair[0], pair[1], statement.op, env, statement.span, layer, general
+            )
+    if broken:
+        raise Broken
+    return sorted(found.values(), key=lambda e: (position[e.target], position[e.source]))
+
+
+def _rules(work: _Build) -> tuple[tuple[Keep, ...], tuple[Pick, ...]]:
+    ctx = work.ctx
+    keeps: dict[str, tuple[Keep, Span]] = {}
+    picks: dict[str, tuple[Pick, Span]] = {}
+    inner = [n for nodes in work.arrays.values() for n in nodes]
+    for statement, env, _ in work.definition.statements:
+        if not isinstance(statement, ast.Keep | ast.Pick):
+            continue
+        if statement.per is None:
+            targets = inner
+        else:
+            targets = [t for e in statement.per for t in _ends(work, e, env, may_out=True)]
+        count = _count(work, statement.count, env)
+        if isinstance(statement, ast.Keep):
+            exclude: tuple[str, ...] = ()
+            if statement.exclude is not None:
+                here = work.place(work.table, 1, 1)
+                labels = value(ctx, statement.exclude, work.env(env), here)
+                if not isinstance(labels, SetValue):
+                    raise ctx.fail("E213", statement.exclude.span, "a set is wanted here: `{none}`")
+                exclude = labels.labels
+            for target in targets:
+                keeps[target] = (Keep(targets=(target,), count=count, exclude=exclude), statement.span)
+        else:
+            for target in targets:
+                picks[target] = (Pick(targets=(target,), count=count), statement.span)
+    for target in keeps.keys() & picks.keys():
+        raise ctx.fail(
+            "E205",
+            picks[target][1],
+            f"`{target}` has both `keep` and `pick`",
+            "one of them says how many edges stay",
+        )
+    return _merge(keeps, Keep), _merge(picks, Pick)
+
+
+def _merge(rules: dict[str, tuple[Any, Span]], kind: Any) -> tuple[Any, ...]:
+    """Rules that differ only in their targets become one."""
+    merged: dict[Any, list[str]] = {}
+    for target, (rule, _) in rules.items():
+        merged.setdefault(replace(rule, targets=()), []).append(target)
+    return tuple(replace(rule, targets=tuple(t)) for rule, t in merged.items())
+
+
+def _count(work: _Build, node: ast.Value, env: Env) -> int | None:
+    if isinstance(node, ast.Name) and node.text in ("all", "any"):
+        return None
+    here = work.place(work.table, 1, 1)
+    count = integer(work.ctx, node, work.env(env), here, "number of edges")
+    if count < 1:
+        raise work.ctx.fail("E223", node.span, f"at least one edge stays, not {count}")
+    return count
+
+
+def _assemble(
+    work: _Build,
+    inputs: tuple[CellInput, ...],
+    specs: list[_NodeSpec],
+    edge_specs: list[_EdgeSpec],
+    keeps: tuple[Keep, ...],
+    picks: tuple[Pick, ...],
+) -> Cell:
+    ctx = work.ctx
+    gene = ctx.genotype
+    edges: list[CellEdge] = []
+    nodes: list[CellNode] = []
+    dropped: set[str] = set()
+    broken = False
+    for spec in specs:
+        arriving: list[CellEdge] = []
+        into = [e for e in edge_specs if e.target == spec.name]
+        if not into:
+            ctx.diags.add(
+                "E210",
+                spec.span,
+                f"nothing reaches `{spec.name}`",
+                help=f"add an edge: `edge … -> {spec.name}`",
+            )
+            raise Broken
+        for edge in into:
+            try:
+                made = _edge(work, edge, keeps, dropped)
+            except Broken:
+                broken = True
+                continue
+            if made is not None:
+                arriving.append(made)
+        if broken:
+            work.shapes[spec.name] = _place_shape(work)
+            continue
+        if not arriving:
+            dropped.add(spec.name)
+            continue
+        edges.extend(arriving)
+        try:
+            node, shape = _node(work, spec, arriving)
+        except Broken:
+            broken = True
+            work.shapes[spec.name] = _place_shape(work)
+            continue
+        nodes.append(node)
+        work.shapes[spec.name] = shape
+    if broken:
+        raise Broken
+    for edge in (e for e in edge_specs if e.target == "out"):
+        made = _edge(work, edge, keeps, dropped)
+        if made is not None:
+            edges.append(made)
+    output, out = _output(work, edges, dropped, gene)
+    cell = Cell(
+        name=work.definition.name,
+        table=work.table,
+        stride=work.stride,
+        width=work.width,
+        inputs=inputs,
+        nodes=tuple(nodes),
+        edges=tuple(edges),
+        output=output,
+        out=out,
+        keeps=keeps,
+        picks=picks,
+        span=work.definition.span,
+    )
+    if gene is None:
+        _finish(work, cell)
+    return cell
+
+
+def _place_shape(work: _Build) -> Shape:
+    """What a node would be, for going on after an error."""
+    base = next(iter(work.shapes.values()))
+    return Shape(base.kind, (work.width, *(strided(n, work.stride) for n in base.space)))
+
+
+def _edge(
+    work: _Build, edge: _EdgeSpec, keeps: tuple[Keep, ...], dropped: set[str]
+) -> CellEdge | None:
+    """The edge, or None where it does not exist: a fixed `none`, or a genotype without it."""
+    ctx = work.ctx
+    if edge.source in dropped:
+        return None
+    shape = work.shapes[edge.source]
+    stride = work.stride if edge.source in work.input_names else 1
+    identity = f"{work.table}/{edge.target}<-{edge.source}"
+    place = work.place(identity, stride, shape.channels)
+    if edge.op is None:
+        op: Op = _identity(shape, edge.span)
+    else:
+        env = work.env(edge.env)
+        if ctx.genotype is not None and _dropped(work, edge, identity, keeps, env):
+            return None
+        op = apply(ctx, edge.op, env, place, shape)
+        if ctx.genotype is None or not ctx.genotype.of(identity):
+            wanted = expected(place, shape)
+            if op.out.space != wanted.space and edge.target != "out":
+                ctx.diags.add(
+                    "E207",
+                    edge.op.span,
+                    f"edge {edge.source} -> {edge.target} yields {op.out}, "
+                    f"{edge.target} expects {wanted}",
+                    help="the cell has `stride = "
+                    f"{work.stride}`; an op passes it on with `stride = stride`",
+                )
+                raise Broken
+    if isinstance(op, Prim) and op.kind == "none":
+        # As the fixed op of an edge `none` removes it; picked by a genotype it stays away too.
+        return None
+    return CellEdge(source=edge.source, target=edge.target, op=op, span=edge.span)
+
+
+def _dropped(
+    work: _Build, edge: _EdgeSpec, identity: str, keeps: tuple[Keep, ...], env: Env
+) -> bool:
+    """Whether a genotype leaves an edge with a decision out."""
+    gene = work.ctx.genotype
+    if gene is None or edge.op is None or gene.of(identity):
+        return False
+    prefix = f"{work.table}/"
+    if not any(key.startswith(prefix) for key, _ in gene.picks):
+        return False
+    return _decides(work.ctx, edge.op, env)
+
+
+def _decides(ctx: Context, node: ast.Value, env: Env) -> bool:
+    """Whether an edge's op is a decision between operations as a whole."""
+    match node:
+        case ast.Unary(op="one_of"):
+            return is_op(ctx, node, env)
+        case ast.Name():
+            found = resolve(ctx, node.text, env)
+            if isinstance(found, Piece) and isinstance(found.node, ast.Op | ast.Let):
+                return _decides(ctx, found.node.value, block_env(ctx.block, found))
+            if isinstance(found, Def) and isinstance(found.node, ast.Op | ast.Let):
+                return _decides(ctx, found.node.value, Env(found.module))
+            return False
+        case ast.Binary(op="+"):
+            return _decides(ctx, node.left, env)
+        case _:
+            return False
+
+
+def _node(work: _Build, spec: _NodeSpec, arriving: list[CellEdge]) -> tuple[CellNode, Shape]:
+    ctx = work.ctx
+    how, after_node = "sum", spec.value
+    if isinstance(spec.value, ast.Name) and spec.value.text in AGGREGATORS:
+        how, after_node = spec.value.text, None
+    elif isinstance(spec.value, ast.Binary) and spec.value.op == ">>":
+        first = spec.value
+        while isinstance(first.left, ast.Binary) and first.left.op == ">>":
+            first = first.left
+        if isinstance(first.left, ast.Name) and first.left.text in AGGREGATORS:
+            how = first.left.text
+            after_node = _without_first(spec.value)
+    shape = joined(work, how, arriving, spec)
+    if after_node is None:
+        after: Op = _identity(shape, spec.span)
+    else:
+        place = work.place(f"{work.table}/{spec.name}", 1, shape.channels)
+        after = apply(ctx, after_node, work.env(spec.env), place, shape)
+    return CellNode(name=spec.name, how=how, after=after, span=spec.span), after.out
+
+
+def _without_first(node: ast.Binary) -> ast.Value:
+    if isinstance(node.left, ast.Binary) and node.left.op == ">>":
+        return replace(node, left=_without_first(node.left))
+    return node.right
+
+
+def joined(work: _Build, how: str, arriving: list[CellEdge], spec: _NodeSpec) -> Shape:
+    """The shape after an aggregator; E207 where arrivals do not fit."""
+    shapes = [e.op.out for e in arriving]
+    first = shapes[0]
+    for edge, shape in zip(arriving, shapes, strict=True):
+        fits = shape.space == first.space if how == "concat" else shape == first
+        if not fits:
+            work.ctx.diags.add(
+                "E207",
+                edge.span or spec.span,
+                f"edge {edge.source} -> {edge.target} yields {shape}, "
+                f"{edge.target} expects {first}",
+                help="arrivals that are summed need one shape; `out = width` in the op?",
+            )
+            raise Broken
+    if how == "concat":
+        return first.with_channels(sum(s.channels for s in shapes))
+    return first
+
+
+# ---- output
+
+
+def _output(
+    work: _Build, edges: list[CellEdge], dropped: set[str], gene: Any
+) -> tuple[Output, Shape]:
+    ctx = work.ctx
+    found = [(s, e) for s, e, _ in work.definition.statements if isinstance(s, ast.Out)]
+    if not found:
+        raise ctx.fail(
+            "E204", work.definition.span, f"cell `{work.definition.name}` has no `out`", "`out x`"
+        )
+    statement, env = found[-1]
+    if gene is not None:
+        replaced = dict(gene.outputs).get(work.table)
+        if replaced is not None:
+            parts = tuple(Arrival(node=n) for n in replaced)
+            shapes = [work.shapes[n] for n in replaced]
+            channels = sum(s.channels for s in shapes)
+            return Join(how="concat", parts=parts), shapes[0].with_channels(channels)
+    through = {e.source: e.op.out for e in edges if e.target == "out"}
+    maker = _Out(work, env, through, dropped)
+    output, shape = maker.make(statement.value)
+    return output, shape
+
+
+@dataclass(slots=True)
+class _Out:
+    work: _Build
+    env: Env
+    through: dict[str, Shape]
+    dropped: set[str]
+
+    def make(self, node: ast.Value) -> tuple[Output, Shape]:
+        ctx = self.work.ctx
+        match node:
+            case ast.Call() if isinstance(node.func, ast.Name) and node.func.text in AGGREGATORS:
+                split = any(a.name == "split" for a in node.args)
+                parts = [
+                    p for a in node.args if a.name is None for p in self.parts(a.value)
+                ]
+                return self.join(node.func.text, parts, node.span, split=split)
+            case ast.Binary(op="+"):
+                left, right = self.make(node.left), self.make(node.right)
+                return self.join("sum", [left, right], node.span)
+            case ast.Binary(op=">>"):
+                inner, shape = self.make(node.left)
+                place = self.work.place(f"{self.work.table}/out", 1, shape.channels)
+                op = apply(ctx, node.right, self.work.env(self.env), place, shape)
+                return After(inner=inner, op=op), op.out
+            case _:
+                parts = self.parts(node)
+                if len(parts) == 1:
+                    return parts[0]
+                return self.join("sum", parts, node.span)
+
+    def parts(self, node: ast.Value) -> list[tuple[Output, Shape]]:
+        work = self.work
+        end: ast.End | None = None
+        if isinstance(node, ast.Name) and len(node.parts) == 1:
+            end = ast.End(span=node.span, name=ast.Ident(span=node.span, text=node.text), index=None)
+        elif isinstance(node, ast.Subscript) and isinstance(node.base, ast.Name):
+            ident = ast.Ident(span=node.base.span, text=node.base.text)
+            end = ast.End(span=node.span, name=ident, index=node.index)
+        if end is None:
+            return [self.make(node)]
+        names = _ends(work, end, self.env)
+        return [
+            (Arrival(node=n), self.through.get(n) or work.shapes[n])
+            for n in names
+            if n not in self.dropped
+        ]
+
+    def join(
+        self, how: str, parts: list[tuple[Output, Shape]], span: Span, *, split: bool = False
+    ) -> tuple[Output, Shape]:
+        ctx = self.work.ctx
+        if not parts:
+            raise ctx.fail("E224", span, "nothing reaches the output")
+        first = parts[0][1]
+        outputs = tuple(o for o, _ in parts)
+        if split:
+            return Join(how="split", parts=outputs), first.with_channels(self.work.width)
+        for _, shape in parts:
+            if shape.space != first.space or (how != "concat" and shape != first):
+                raise ctx.fail(
+                    "E207", span, f"the output joins {first} and {shape}", "they need one shape"
+                )
+        if how == "concat":
+            channels = sum(s.channels for _, s in parts)
+            return Join(how=how, parts=outputs), first.with_channels(channels)
+        if len(parts) == 1:
+            return outputs[0], first
+        return Join(how=how, parts=outputs), first
+
+
+def _finish(work: _Build, cell: Cell) -> None:
+    """Warnings on unused nodes, and the rows of the cell's alpha table."""
+    ctx = work.ctx
+    live = cell.live()
+    for node in cell.nodes:
+        if node.name not in live:
+            ctx.diags.add(
+                "W210",
+                node.span or work.definition.span,
+                f"`{node.name}` does not reach `out`",
+                help="it will be trimmed",
+            )
+    rows: list[tuple[str, tuple[str, ...]]] = []
+    for node in [*(n.name for n in cell.nodes), "out"]:
+        identities = tuple(f"{cell.table}/{e.key}" for e in cell.into(node))
+        if identities:
+            rows.append((node, identities))
+    for pick in cell.picks:
+        for target in pick.targets:
+            identity = f"{cell.table}/{target}<-*"
+            sources = tuple(e.source for e in cell.into(target))
+            if pick.count is not None and pick.count > len(sources):
+                raise ctx.fail(
+                    "E223",
+                    work.definition.span,
+                    f"`pick {pick.count}` at `{target}`, which has {len(sources)} incoming edges",
+                )
+            ctx.decisions.setdefault(
+                identity,
+                Decision(
+                    id=identity, table=cell.table, kind="subset", labels=sources, count=1
+                ),
+            )
+    ctx.rules.setdefault(
+        cell.table,
+        TableRules(table=cell.table, rows=tuple(rows), keeps=cell.keeps, picks=cell.picks),
+    )
+
+
+__all__ = ["Definition", "Fraction", "arrivals", "build", "find", "input_count"]

@@ -1,0 +1,496 @@
+"""Operations at their place: macros expanded, parameters decided, shapes inferred."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+from nasdsl.diagnostics.suggest import did_you_mean
+from nasdsl.ir.op import Choice, Nested, Op, Par, Prim, Scalar, Seq
+from nasdsl.ir.optable import OPS, SAME, WIDTH, ShapeError
+from nasdsl.ir.shape import Shape, strided
+from nasdsl.ir.space import Decision
+from nasdsl.lowering.blocks import Piece
+from nasdsl.lowering.modules import Def
+from nasdsl.lowering.scope import (
+    Broken,
+    Builtin,
+    Closure,
+    Context,
+    Env,
+    Member,
+    Missing,
+    Place,
+    block_env,
+    resolve,
+    whole,
+)
+from nasdsl.lowering.values import (
+    Item,
+    as_set,
+    bind,
+    boolean,
+    choose_branch,
+    is_op,
+    unknown,
+    value,
+)
+from nasdsl.source import Span
+from nasdsl.syntax import ast
+
+_MAX_EXPANSION = 64
+
+
+def apply(ctx: Context, node: ast.Value, env: Env, place: Place, inp: Shape) -> Op:
+    """The operation a value denotes, at a place, on an input. Raises Broken."""
+    match node:
+        case ast.Binary(op=">>"):
+            return _chain(ctx, node, env, place, inp)
+        case ast.Binary(op="+"):
+            if isinstance(node.left, ast.Unary) and not is_op(ctx, node.right, env):
+                raise ctx.fail(
+                    "E107", node.op_span, "cannot add a set to a decision", "`one_of (a + b)`"
+                )
+            return _parallel(ctx, "sum", (node.left, node.right), node.span, env, place, inp)
+        case ast.Binary(op="-") if isinstance(node.left, ast.Unary):
+            as_set(ctx, node, env, place)
+            raise Broken
+        case ast.If():
+            return apply(ctx, choose_branch(ctx, node, env, place), env, place, inp)
+        case ast.Unary(op="one_of"):
+            return _choice(ctx, node, env, place, inp)
+        case ast.Unary(op="fresh"):
+            return _fresh(ctx, node, env, place, inp)
+        case ast.Name():
+            return _name(ctx, node, node.text, (), env, place, inp)
+        case ast.Call() if isinstance(node.func, ast.Name):
+            return _name(ctx, node, node.func.text, node.args, env, place, inp)
+        case _:
+            raise ctx.fail(
+                "E213", node.span, "an operation is wanted here", "such as `conv(3) >> bn`"
+            )
+
+
+def _chain(ctx: Context, node: ast.Binary, env: Env, place: Place, inp: Shape) -> Op:
+    parts: list[Op] = []
+    shape = inp
+    for part in _flat(node, ">>"):
+        op = apply(ctx, part, env, place, shape)
+        parts.extend(op.parts if isinstance(op, Seq) else (op,))
+        shape = op.out
+    return Seq(parts=tuple(parts), inp=inp, out=shape, span=node.span)
+
+
+def _flat(node: ast.Value, op: str) -> list[ast.Value]:
+    if isinstance(node, ast.Binary) and node.op == op:
+        return [*_flat(node.left, op), *_flat(node.right, op)]
+    return [node]
+
+
+def _parallel(
+    ctx: Context,
+    how: str,
+    nodes: tuple[ast.Value, ...],
+    span: Span,
+    env: Env,
+    place: Place,
+    inp: Shape,
+) -> Op:
+    parts = [apply(ctx, n, env, place, inp) for n in nodes]
+    first = parts[0].out
+    if how == "concat":
+        if any(p.out.space != first.space or p.out.kind != first.kind for p in parts):
+            shapes = ", ".join(str(p.out) for p in parts)
+            raise ctx.fail("E212", span, f"`concat` needs equal extents; {shapes} arrive")
+        channels = sum(p.out.channels for p in parts)
+        return Par(
+            how=how, parts=tuple(parts), inp=inp, out=first.with_channels(channels), span=span
+        )
+    for part, node in zip(parts, nodes, strict=True):
+        if part.out != first:
+            raise ctx.fail(
+                "E212",
+                node.span,
+                f"parallel branches differ: {first} and {part.out}",
+                "branches that are summed need one shape",
+            )
+    flat: list[Op] = []
+    for part in parts:
+        flat.extend(part.parts if isinstance(part, Par) and part.how == "sum" else (part,))
+    return Par(how=how, parts=tuple(flat), inp=inp, out=first, span=span)
+
+
+def _name(
+    ctx: Context,
+    node: ast.Value,
+    name: str,
+    args: tuple[ast.Arg, ...],
+    env: Env,
+    place: Place,
+    inp: Shape,
+) -> Op:
+    if name == "concat" and args:
+        return _parallel(ctx, "concat", tuple(a.value for a in args), node.span, env, place, inp)
+    if "." in name:
+        raise ctx.fail(
+            "E101",
+            node.span,
+            f"unknown op `{name}`",
+            "operations of plug-ins need their plug-in installed",
+        )
+    found = resolve(ctx, name, env)
+    call = node if isinstance(node, ast.Call) else None
+    match found:
+        case None:
+            func = node.func if isinstance(node, ast.Call) else node
+            if not isinstance(func, ast.Name):
+                raise Broken
+            raise unknown(ctx, func, env, "op")
+        case Missing():
+            raise ctx.fail("E111", node.span, f"parameter `{name}` has no value")
+        case Closure():
+            return _closure(ctx, found, node, args, env, place, inp)
+        case Builtin():
+            return primitive(ctx, found.kind, args, node.span, env, place, inp)
+        case Member():
+            _no_args(ctx, node, args, name)
+            inner = block_env(ctx.block, found.piece)
+            return candidate(
+                ctx, Item(name, found.value, inner, node.span), place, inp, use=node.span
+            )
+        case Piece():
+            return _defined(
+                ctx, found.node, block_env(ctx.block, found), call, name, node, args, env, place, inp
+            )
+        case Def():
+            return _defined(
+                ctx, found.node, Env(found.module), call, name, node, args, env, place, inp
+            )
+        case _:
+            raise ctx.fail("E213", node.span, f"`{name}` is no operation")
+
+
+def _closure(
+    ctx: Context,
+    found: Closure,
+    node: ast.Value,
+    args: tuple[ast.Arg, ...],
+    env: Env,
+    place: Place,
+    inp: Shape,
+) -> Op:
+    """An op given as argument, evaluated where the parameter stands."""
+    if found.identity is not None:
+        place = replace(place, identity=found.identity, table=found.identity)
+    if not args:
+        return apply(ctx, found.node, found.env, place, inp)
+    if isinstance(found.node, ast.Name):
+        # `body(3)` where `body` is the name of a macro: its arguments are written here.
+        target = resolve(ctx, found.node.text, found.env)
+        call = node if isinstance(node, ast.Call) else None
+        if isinstance(target, Builtin):
+            return primitive(ctx, target.kind, args, node.span, env, place, inp)
+        if isinstance(target, Def | Piece):
+            inner = (
+                Env(target.module) if isinstance(target, Def) else block_env(ctx.block, target)
+            )
+            name = found.node.text
+            return _defined(ctx, target.node, inner, call, name, node, args, env, place, inp)
+    raise ctx.fail("E112", node.span, "this operation takes no arguments")
+
+
+def _no_args(ctx: Context, node: ast.Value, args: tuple[ast.Arg, ...], name: str) -> None:
+    if args:
+        raise ctx.fail("E112", node.span, f"`{name}` takes no arguments")
+
+
+def _defined(
+    ctx: Context,
+    target: Any,
+    inner: Env,
+    call: ast.Call | None,
+    name: str,
+    node: ast.Value,
+    args: tuple[ast.Arg, ...],
+    env: Env,
+    place: Place,
+    inp: Shape,
+) -> Op:
+    ctx.depth += 1
+    try:
+        if ctx.depth > _MAX_EXPANSION:
+            raise ctx.fail("E114", node.span, f"`{name}` expands into itself")
+        match target:
+            case ast.Op():
+                empty = ast.Call(span=node.span, func=node, args=())
+                scope = bind(ctx, target, inner, call or empty, env, place)
+                return apply(ctx, target.value, scope, replace(place, c_in=inp.channels), inp)
+            case ast.Let():
+                _no_args(ctx, node, args, name)
+                own = replace(place, identity=name, table=name)
+                return apply(ctx, target.value, inner, own, inp)
+            case ast.Candidate():
+                _no_args(ctx, node, args, name)
+                item = Item(name, target.value, inner, node.span)
+                return candidate(ctx, item, place, inp, use=node.span)
+            case ast.Cell():
+                if ctx.nest is None:
+                    raise Broken
+                return ctx.nest(name, env, place, inp, node.span, False)
+            case ast.Ops():
+                raise ctx.fail(
+                    "E213", node.span, f"`{name}` is an op set", f"`one_of {name}` chooses from it"
+                )
+            case _:
+                raise ctx.fail("E213", node.span, f"`{name}` is no operation")
+    finally:
+        ctx.depth -= 1
+
+
+def candidate(ctx: Context, item: Item, place: Place, inp: Shape, *, use: Span) -> Op:
+    """A member of a set: its body, or the op of its name."""
+    place = replace(place, c_in=inp.channels)
+    if item.node is not None:
+        return apply(ctx, item.node, item.env, place, inp)
+    env = item.env
+    for where in (env, Env(env.module)):
+        found = resolve(ctx, item.label, where)
+        if isinstance(found, Def | Piece) and isinstance(found.node, ast.Op):
+            name = ast.Name(span=item.span, parts=(item.label,))
+            return apply(ctx, name, where, place, inp)
+    if item.label in OPS:
+        return primitive(ctx, item.label, (), use, env, place, inp)
+    raise unknown(ctx, ast.Name(span=item.span, parts=(item.label,)), env, "op")
+
+
+def _fresh(ctx: Context, node: ast.Unary, env: Env, place: Place, inp: Shape) -> Op:
+    if not isinstance(node.operand, ast.Name):
+        raise ctx.fail("E220", node.span, "`fresh` takes the name of a decision or a cell")
+    name = node.operand.text
+    found = resolve(ctx, name, env)
+    target = found.node if isinstance(found, Def | Piece) else None
+    if isinstance(target, ast.Cell) and ctx.nest is not None:
+        return ctx.nest(name, env, place, inp, node.span, True)
+    if isinstance(target, ast.Let | ast.Op) or isinstance(found, Closure):
+        identity = f"{name}@{place.stage}"
+        place = replace(place, identity=identity, table=identity)
+        if isinstance(found, Closure):
+            return apply(ctx, found.node, found.env, place, inp)
+        if isinstance(target, ast.Let) and isinstance(found, Def | Piece):
+            inner = Env(found.module) if isinstance(found, Def) else block_env(ctx.block, found)
+            return apply(ctx, target.value, inner, place, inp)
+        return apply(ctx, node.operand, env, place, inp)
+    raise ctx.fail("E220", node.span, "`fresh` takes the name of a decision or a cell")
+
+
+# ---- decisions
+
+
+def _choice(ctx: Context, node: ast.Unary, env: Env, place: Place, inp: Shape) -> Op:
+    items = as_set(ctx, node.operand, env, place).items
+    if len(items) == 1:
+        return candidate(ctx, items[0], place, inp, use=node.span)
+    identity = ctx.identity(place.identity, node)
+    table = place.table or identity
+    inside = replace(place, searched=True, table="" if table == identity else place.table)
+    picked = ctx.genotype.of(identity) if ctx.genotype is not None else ()
+    if picked:
+        return picked_ops(ctx, picked, items, inside, inp, node.span, env)
+    options: list[Op] = []
+    nested: list[tuple[Decision, ...]] = []
+    wanted = expected(place, inp)
+    broken = False
+    for item in items:
+        ctx.nesting.append([])
+        try:
+            options.append(candidate(ctx, item, inside, inp, use=item.span))
+        except Broken:
+            broken = True
+        nested.append(tuple(ctx.nesting.pop()))
+    if broken:
+        raise Broken
+    first = options[0].out
+    agreed = wanted if any(o.out == wanted for o in options) else first
+    for item, option in zip(items, options, strict=True):
+        if option.out != agreed:
+            ctx.diags.add(
+                "E207",
+                node.span,
+                f"`{item.label}` yields {option.out}, the others {agreed}",
+                help=_stride_advice(option, agreed, inp),
+            )
+            broken = True
+    if broken:
+        raise Broken
+    if len(items) == len([i for i, o in zip(items, options, strict=True) if _only_none(o)]):
+        raise ctx.fail("E211", node.span, "only `none` is left to choose from")
+    ctx.record(
+        Decision(
+            id=identity,
+            table=table if table != "" else identity,
+            kind="op",
+            labels=tuple(i.label for i in items),
+            nested=tuple(nested),
+            span=node.span,
+        )
+        if place.table != ""
+        else Decision(
+            id=identity,
+            table="",
+            kind="op",
+            labels=tuple(i.label for i in items),
+            nested=tuple(nested),
+            span=node.span,
+        )
+    )
+    return Choice(
+        decision=identity,
+        labels=tuple(i.label for i in items),
+        options=tuple(options),
+        inp=inp,
+        out=agreed,
+        span=node.span,
+    )
+
+
+def _only_none(op: Op) -> bool:
+    return isinstance(op, Prim) and op.kind == "none"
+
+
+def _stride_advice(op: Op, wanted: Shape, inp: Shape) -> str | None:
+    if op.out.space != wanted.space and op.out.space == inp.space:
+        return "it ignores the stride of its place; pass `stride = stride`"
+    if op.out.channels != wanted.channels:
+        return "`out = width` gives the channels of the place"
+    return None
+
+
+def picked_ops(
+    ctx: Context,
+    labels: tuple[str, ...],
+    items: tuple[Item, ...],
+    place: Place,
+    inp: Shape,
+    span: Span,
+    env: Env,
+) -> Op:
+    """What a genotype puts on an edge; labels outside the set are ops of the scope."""
+    by_label = {i.label: i for i in items}
+    parts: list[Op] = []
+    for label in labels:
+        item = by_label.get(label) or Item(label, None, env, span)
+        if label not in by_label:
+            name = ast.Name(span=span, parts=(label,))
+            parts.append(apply(ctx, name, env, replace(place, c_in=inp.channels), inp))
+        else:
+            parts.append(candidate(ctx, item, place, inp, use=span))
+    if len(parts) == 1:
+        return parts[0]
+    return Par(how="sum", parts=tuple(parts), inp=inp, out=parts[0].out, span=span)
+
+
+def expected(place: Place, inp: Shape) -> Shape:
+    """The shape a place wants: its width, the input's extent over its stride."""
+    return Shape(
+        inp.kind, (place.width, *(strided(n, place.stride) for n in inp.space))
+    )
+
+
+# ---- primitives
+
+
+def primitive(
+    ctx: Context,
+    kind: str,
+    args: tuple[ast.Arg, ...],
+    span: Span,
+    env: Env,
+    place: Place,
+    inp: Shape,
+) -> Op:
+    """A primitive with arguments, defaults and the rules of its place. Raises Broken."""
+    spec = OPS[kind]
+    attrs: dict[str, Scalar] = {}
+    names = [p.name for p in spec.params]
+    for i, arg in enumerate(args):
+        name = arg.name if arg.name is not None else (names[i] if i < len(names) else None)
+        if name is None:
+            raise ctx.fail(
+                "E112", arg.span, f"`{kind}` takes {len(names)} argument{'s' * (len(names) != 1)}"
+            )
+        param = next((p for p in spec.params if p.name == name), None)
+        if param is None:
+            raise ctx.fail(
+                "E112", arg.span, f"`{kind}` has no parameter `{name}`", did_you_mean(name, names)
+            )
+        if name in attrs:
+            raise ctx.fail("E112", arg.span, f"`{name}` is given twice")
+        found = value(ctx, arg.value, env, place.inside(name))
+        attrs[name] = _scalar(ctx, kind, param.name, param.type, found, arg.value)
+    if kind in ("none", "noise"):
+        attrs.update(out=place.width, stride=place.stride)
+    for param in spec.params:
+        if param.name not in attrs:
+            attrs[param.name] = _default(ctx, kind, param, span, place, inp)
+    if kind == "attention" and not attrs["head_dim"]:
+        attrs["head_dim"] = inp.channels // max(1, int(str(attrs["heads"])))
+    try:
+        out = spec.shape(attrs, inp)
+    except ShapeError as error:
+        raise ctx.fail("E212", span, f"`{kind}`: {error}") from None
+    return Prim(
+        kind=kind,
+        attrs=tuple((p.name, attrs[p.name]) for p in spec.params),
+        inp=inp,
+        out=out,
+        span=span,
+    )
+
+
+def _default(ctx: Context, kind: str, param: Any, span: Span, place: Place, inp: Shape) -> Scalar:
+    if param.default == WIDTH:
+        return place.width
+    if param.default == SAME:
+        return "same" if param.name == "pad" else inp.channels
+    if param.name == "affine" and param.default is None:
+        return not (place.searched and ctx.supernet)
+    if param.default is None:
+        raise ctx.fail("E111", span, f"`{kind}` needs `{param.name}`")
+    default: Scalar = param.default
+    return default
+
+
+def _scalar(
+    ctx: Context, kind: str, name: str, type_: str, found: Any, node: ast.Value
+) -> Scalar:
+    """An argument as a plain value of its parameter's type."""
+
+    def wrong(wanted: str) -> Broken:
+        return ctx.fail("E304", node.span, f"`{kind}`: `{name}` is {wanted}")
+
+    if type_ == "bool":
+        if isinstance(found, bool):
+            return found
+        raise wrong("`true` or `false`")
+    if type_ == "number":
+        if isinstance(found, Fraction) and not isinstance(found, bool):
+            return float(found)
+        raise wrong("a number")
+    if type_ == "size" and isinstance(found, tuple):
+        numbers = tuple(whole(v) for v in found)
+        if any(n is None for n in numbers):
+            raise wrong("whole numbers")
+        return tuple(n for n in numbers if n is not None)
+    if isinstance(found, bool) or not isinstance(found, Fraction):
+        raise wrong("a whole number")
+    result = whole(found)
+    if result is None:
+        div = node.op_span if isinstance(node, ast.Binary) and node.op == "/" else node.span
+        raise ctx.fail(
+            "E208", div, f"{name} {found} is not whole", "`//` floors; `round_to(…, 8)`"
+        )
+    return result
+
+
+__all__ = ["Nested", "apply", "boolean", "candidate", "expected", "picked_ops", "primitive"]

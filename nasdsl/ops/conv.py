@@ -1,0 +1,97 @@
+"""Convolutions of any rank, linear maps, and the factorized reduction of DARTS."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nasdsl.ir.op import Prim
+from nasdsl.ir.shape import RANK, Shape
+
+_CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_DECONV = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+
+
+def _rank(shape: Shape) -> int:
+    return RANK[shape.kind]
+
+
+def convolution(prim: Prim) -> nn.Module:
+    """`conv(kernel, out, stride, dilation, pad, groups, bias)`."""
+    return _CONV[_rank(prim.inp)](
+        prim.inp.channels,
+        prim.out.channels,
+        prim.integers("kernel"),
+        stride=prim.integers("stride"),
+        padding=prim.integers("pad"),
+        dilation=prim.integers("dilation"),
+        groups=prim.integer("groups"),
+        bias=bool(prim.get("bias")),
+    )
+
+
+def depthwise(prim: Prim) -> nn.Module:
+    """`dwconv(kernel, stride, dilation, pad, bias)`: one filter per channel."""
+    return _CONV[_rank(prim.inp)](
+        prim.inp.channels,
+        prim.inp.channels,
+        prim.integers("kernel"),
+        stride=prim.integers("stride"),
+        padding=prim.integers("pad"),
+        dilation=prim.integers("dilation"),
+        groups=prim.inp.channels,
+        bias=bool(prim.get("bias")),
+    )
+
+
+def transposed(prim: Prim) -> nn.Module:
+    """`deconv(kernel, out, stride, bias)`; the extent is multiplied by the stride."""
+    kernel, stride = prim.integers("kernel"), prim.integers("stride")
+    pad = tuple((k - 1) // 2 for k in kernel)
+    extra = tuple(s + 2 * p - k for k, s, p in zip(kernel, stride, pad, strict=True))
+    return _DECONV[_rank(prim.inp)](
+        prim.inp.channels,
+        prim.out.channels,
+        kernel,
+        stride=stride,
+        padding=pad,
+        output_padding=extra,
+        bias=bool(prim.get("bias")),
+    )
+
+
+class Linear(nn.Linear):
+    """An affine map of the channels; of a sequence `(n, c, l)` position by position."""
+
+    def forward(self, x_NC: Tensor) -> Tensor:
+        if x_NC.dim() == 3:
+            return super().forward(x_NC.transpose(1, 2)).transpose(1, 2)
+        return super().forward(x_NC)
+
+
+def linear(prim: Prim) -> nn.Module:
+    return Linear(prim.inp.channels, prim.out.channels, bias=bool(prim.get("bias")))
+
+
+class FactorizedReduce(nn.Module):
+    """relu, then two 1x1 convolutions of stride 2, the second one pixel off, then batch-norm.
+
+    Halves the extent and keeps half of the pixels in each half of the channels (DARTS). An odd
+    extent is padded right and below, so that every strided operation yields ceil(n / 2).
+    """
+
+    def __init__(self, prim: Prim) -> None:
+        super().__init__()
+        half, bias = prim.out.channels // 2, bool(prim.get("bias"))
+        self.conv1 = nn.Conv2d(prim.inp.channels, half, 1, stride=2, bias=bias)
+        self.conv2 = nn.Conv2d(prim.inp.channels, half, 1, stride=2, bias=bias)
+        self.bn = nn.BatchNorm2d(prim.out.channels, affine=bool(prim.get("affine")))
+        self.pad = tuple(n % 2 for n in prim.inp.space)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(x)
+        shifted = x
+        if any(self.pad):
+            shifted = F.pad(x, (0, self.pad[1], 0, self.pad[0]))
+        return self.bn(torch.cat([self.conv1(x), self.conv2(shifted[:, :, 1:, 1:])], dim=1))

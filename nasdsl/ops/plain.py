@@ -1,0 +1,57 @@
+"""Zeros, noise and channel attention."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from nasdsl.ir.op import Prim
+from nasdsl.ir.shape import RANK
+
+
+class Zeros(nn.Module):
+    """Exact zeros of the right shape; nothing of the input survives, not even NaN."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.new_zeros((x.shape[0], *self.shape))
+
+
+def zeros(prim: Prim) -> nn.Module:
+    return Zeros(prim.out.dims)
+
+
+class Noise(nn.Module):
+    """N(0, std) of the right shape, whatever arrives."""
+
+    def __init__(self, shape: tuple[int, ...], std: float) -> None:
+        super().__init__()
+        self.shape = shape
+        self.std = std
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.randn((x.shape[0], *self.shape), dtype=x.dtype, device=x.device) * self.std
+
+
+def noise(prim: Prim) -> nn.Module:
+    return Noise(prim.out.dims, float(prim.get("std")))
+
+
+class SqueezeExcite(nn.Module):
+    """Channel attention: mean, bottleneck, relu, expansion, hard sigmoid, product."""
+
+    def __init__(self, prim: Prim) -> None:
+        super().__init__()
+        channels, rank = prim.inp.channels, RANK[prim.inp.kind]
+        hidden = channels // prim.integer("ratio")
+        self.rank = rank
+        self.squeeze = nn.Linear(channels, hidden)
+        self.expand = nn.Linear(hidden, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = x.flatten(2).mean(2)
+        gate = nn.functional.hardsigmoid(self.expand(nn.functional.relu(self.squeeze(pooled))))
+        return x * gate.reshape(*gate.shape, *([1] * self.rank))

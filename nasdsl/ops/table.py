@@ -1,0 +1,51 @@
+"""Primitive to module: one line per primitive of `nasdsl.ir.optable`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from torch import nn
+
+from nasdsl.ir.op import Prim
+from nasdsl.ops import conv, norm, plain, pool, sequence
+
+MODULES: Mapping[str, Callable[[Prim], nn.Module]] = MappingProxyType(
+    {
+        "identity": lambda prim: nn.Identity(),
+        "none": plain.zeros,
+        "relu": lambda prim: nn.ReLU(),
+        "gelu": lambda prim: nn.GELU(),
+        "silu": lambda prim: nn.SiLU(),
+        "hswish": lambda prim: nn.Hardswish(),
+        "leaky_relu": lambda prim: nn.LeakyReLU(float(prim.get("slope"))),
+        "tanh": lambda prim: nn.Tanh(),
+        "dropout": lambda prim: nn.Dropout(float(prim.get("p"))),
+        "noise": plain.noise,
+        "conv": conv.convolution,
+        "dwconv": conv.depthwise,
+        "deconv": conv.transposed,
+        "linear": conv.linear,
+        "bn": norm.batch_norm,
+        "layer_norm": norm.layer_norm,
+        "max_pool": pool.maximum,
+        "avg_pool": pool.average,
+        "global_avg_pool": lambda prim: pool.GlobalAverage(),
+        "flatten": lambda prim: nn.Flatten(),
+        "factorized_reduce": conv.FactorizedReduce,
+        "squeeze_excite": plain.SqueezeExcite,
+        "patch_embed": sequence.PatchEmbed,
+        "class_token": sequence.ClassToken,
+        "position": sequence.Position,
+        "attention": sequence.Attention,
+        "token": sequence.Token,
+        "embed": sequence.Embed,
+        "fold": lambda prim: sequence.Fold(),
+        "unfold": sequence.Unfold,
+    }
+)
+
+
+def module(prim: Prim) -> nn.Module:
+    """A fresh module that computes a primitive."""
+    return MODULES[prim.kind](prim)

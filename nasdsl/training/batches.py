@@ -1,0 +1,214 @@
+"""Batches from images that lie on a device once: an endless training stream, and a plain pass.
+
+Everything random is drawn from a generator seeded by (seed, name, pass, ...), so two integers say
+exactly where a stream stands and there is no hidden state to lose.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from nasdsl.training.augment import Pipeline
+from nasdsl.training.normalize import Channels, unit
+from nasdsl.training.sources import DataError
+
+
+def derived_seed(*parts: int | str) -> int:
+    """A 32-bit seed that depends on every part and on their order (SHA-256).
+
+    32 bits because torch's CPU generator uses no more of a seed.
+    """
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "little")
+
+
+def derived_generator(*parts: int | str) -> torch.Generator:
+    """A CPU generator seeded by `derived_seed(*parts)`."""
+    return torch.Generator().manual_seed(derived_seed(*parts))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Images:
+    """Images and labels on one device, with the normalisation applied to every batch taken.
+
+    `x` is NCHW, uint8 0..255 or float32 in 0..1; `y` is int64; `mean` and `std` are float32 of
+    shape (channels, 1, 1). Bytes stay bytes: they become float32 only in the batch.
+    """
+
+    x: Tensor
+    y: Tensor
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def put(
+        cls,
+        x: NDArray[Any],
+        y: NDArray[np.int64],
+        channels: Channels,
+        device: torch.device | str = "cpu",
+    ) -> Images:
+        """A copy of the arrays on `device`. Raises DataError if the shapes do not agree."""
+        if x.ndim != 4 or len(x) != len(y):
+            raise DataError(
+                f"batches: images {x.shape} and labels {y.shape} do not agree; expected NCHW and N"
+            )
+        if x.shape[1] != len(channels.mean):
+            raise DataError(
+                f"channels: {len(channels.mean)} given, but the images have {x.shape[1]}; "
+                "give mean and std one value per channel"
+            )
+        mean, std = channels.tensors(device)
+        return cls(
+            x=torch.tensor(x, device=device), y=torch.tensor(y, device=device), mean=mean, std=std
+        )
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def device(self) -> torch.device:
+        return self.x.device
+
+    def take(
+        self,
+        indices: Tensor,
+        augment: Pipeline | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """The images at `indices` as normalised float32, and their labels.
+
+        With `augment`, which then needs a `generator`, its steps run around the normalisation.
+        """
+        x = unit(self.x[indices])
+        if augment is None:
+            return (x - self.mean) / self.std, self.y[indices]
+        if generator is None:
+            raise TypeError("take: augmentation needs a generator")
+        x = (augment.before(x, generator) - self.mean) / self.std
+        return augment.after(x, generator), self.y[indices]
+
+
+def _indices(images: Images, indices: ArrayLike, batch_size: int, name: str) -> Tensor:
+    """The checked indices as a CPU tensor."""
+    chosen = np.array(indices, dtype=np.int64).reshape(-1)
+    if len(chosen) == 0:
+        raise DataError(f"{name}: has no images; give this part of the split at least one")
+    if chosen.min() < 0 or chosen.max() >= len(images):
+        raise DataError(
+            f"{name}: indices {chosen.min()}..{chosen.max()} leave the data, 0..{len(images) - 1}"
+        )
+    if batch_size < 1:
+        raise DataError(f"{name}: batch is {batch_size}; expected a positive integer")
+    return torch.from_numpy(chosen)
+
+
+class Stream:
+    """An endless stream of training batches that can be stopped and resumed exactly.
+
+    Every pass is a fresh permutation of `indices`. A short last batch is dropped (one image alone
+    breaks batch normalisation), unless the whole set is smaller than a batch: then every batch is
+    the whole set. Permutations and augmentation depend on `seed`, `name` and the place in the
+    stream alone, so streams of different names are independent.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        indices: ArrayLike,
+        *,
+        batch_size: int,
+        seed: int,
+        name: str,
+        augment: Pipeline | None = None,
+    ) -> None:
+        """Raises DataError if `indices` is empty or leaves the data, or the batch is below 1."""
+        self._images = images
+        self._indices = _indices(images, indices, batch_size, name)
+        self._batch = min(batch_size, len(self._indices))
+        self._seed = seed
+        self._name = name
+        self._augment = augment
+        self._pass = 0
+        self._position = 0
+        self._order: tuple[int, Tensor] | None = None  # (pass, indices): only to save time
+
+    def __len__(self) -> int:
+        """The number of images in the stream's set."""
+        return len(self._indices)
+
+    @property
+    def batches_per_pass(self) -> int:
+        """Batches in one pass over the set, at least 1."""
+        return len(self._indices) // self._batch
+
+    def next_batch(self) -> tuple[Tensor, Tensor]:
+        """The next (x, y): float32 NCHW and int64 labels, on the device of the images."""
+        if self._position == self.batches_per_pass:
+            self._pass, self._position = self._pass + 1, 0
+        start = self._position * self._batch
+        chosen = self._permuted()[start : start + self._batch]
+        generator = None
+        if self._augment is not None:
+            generator = derived_generator(
+                self._seed, self._name, "augment", self._pass, self._position
+            )
+        self._position += 1
+        return self._images.take(chosen, self._augment, generator)
+
+    def _permuted(self) -> Tensor:
+        if self._order is None or self._order[0] != self._pass:
+            generator = derived_generator(self._seed, self._name, "order", self._pass)
+            order = torch.randperm(len(self._indices), generator=generator)
+            self._order = (self._pass, self._indices[order].to(self._images.device))
+        return self._order[1]
+
+    def state(self) -> tuple[int, int]:
+        """(pass, batches already taken from it): all that `restore` needs."""
+        return self._pass, self._position
+
+    def restore(self, state: Sequence[int]) -> None:
+        """Continue from a state of a stream with the same arguments.
+
+        Raises DataError if no such stream can have that state.
+        """
+        passed, position = (int(value) for value in state)
+        if passed < 0 or not 0 <= position <= self.batches_per_pass:
+            raise DataError(
+                f"{self._name}: cannot resume at batch {position} of pass {passed}; a pass has "
+                f"{self.batches_per_pass} batches (was the batch size or the split changed?)"
+            )
+        self._pass, self._position = passed, position
+
+
+class Evaluation:
+    """Batches of every image once, in the given order, never augmented; the last may be short."""
+
+    def __init__(
+        self, images: Images, indices: ArrayLike, *, batch_size: int, name: str = "evaluation"
+    ) -> None:
+        """Raises DataError if `indices` is empty or leaves the data, or the batch is below 1."""
+        chosen = _indices(images, indices, batch_size, name)
+        self._images = images
+        self._batches = torch.split(chosen.to(images.device), batch_size)
+        self._count = len(chosen)
+
+    @property
+    def count(self) -> int:
+        """The number of images in a pass."""
+        return self._count
+
+    def __len__(self) -> int:
+        """The number of batches in a pass."""
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for chosen in self._batches:
+            yield self._images.take(chosen)
