@@ -512,8 +512,9 @@ def _edge(
                     f"{work.stride}`; an op passes it on with `stride = stride`",
                 )
                 raise Broken
-    if isinstance(op, Prim) and op.kind == "none":
-        # As the fixed op of an edge `none` removes it; picked by a genotype it stays away too.
+    picked = ctx.genotype is not None and bool(ctx.genotype.of(identity))
+    if isinstance(op, Prim) and op.kind == "none" and not picked:
+        # As the fixed op of an edge `none` removes it; picked by a genotype it yields zeros.
         return None
     return CellEdge(source=edge.source, target=edge.target, op=op, span=edge.span)
 
