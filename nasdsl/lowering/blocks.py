@@ -175,9 +175,11 @@ class Flattener:
     def _params(self, block: Block, params: tuple[ast.Param, ...]) -> None:
         for param in params:
             earlier = block.params.get(param.name.text)
-            if earlier is not None:
+            if earlier is not None and earlier.origin is block:
                 self._twice(param.name, earlier)
                 continue
+            # An inherited parameter may be repeated: the header gives it another default.
+            block.pieces.pop(("set", param.name.text), None)
             block.params[param.name.text] = Piece(
                 ("param", param.name.text), param, param.name.span, block
             )

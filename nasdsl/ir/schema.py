@@ -1,0 +1,396 @@
+"""What recipes, data sets, splits, training settings and suites may say.
+
+One line per component: its slot, its parameters with types and defaults. How a component
+behaves stands in `nasdsl.oneshot`; a test checks that what both name agrees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from types import MappingProxyType
+from typing import Any
+
+#: A parameter without a default.
+REQUIRED: Any = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A parameter: `type` is one of the words checked in `lowering.configs`."""
+
+    name: str
+    type: str
+    default: Any = REQUIRED
+    #: Legal words, where the type is `word`.
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A component: its slot, parameters, what it does, and whether it runs today."""
+
+    name: str
+    params: tuple[Param, ...]
+    doc: str
+    #: Other parameters of its own making are accepted (arguments of a plug-in, say).
+    runs: bool = False
+    positional: int = 1
+
+
+def _spec(name: str, doc: str, *params: Param, runs: bool = False, positional: int = 1) -> Spec:
+    return Spec(name, params, doc, runs, positional)
+
+
+P = Param
+_ZERO = Fraction(0)
+_EVERY = P("every", "int", Fraction(1))
+_START = P("start", "time", _ZERO)
+_CELLS = P("cells", "names", None)
+_LR = P("lr", "schedule")
+_DECAY = P("decay", "schedule", _ZERO)
+_CLIP = P("clip", "number", None)
+_INIT = P("init", "component:init", None)
+
+SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
+    {
+        slot: MappingProxyType({s.name: s for s in specs})
+        for slot, specs in {
+            "sampler": (
+                _spec("softmax", "mix = softmax(alpha)", runs=True),
+                _spec("sigmoid", "mix = sigmoid(alpha), each option for itself", runs=True),
+                _spec(
+                    "gumbel",
+                    "softmax of (log softmax(alpha) + Gumbel noise) / tau; hard: one-hot forward",
+                    P("tau", "positive"),
+                    P("hard", "bool", False),
+                    runs=True,
+                ),
+                _spec("dirichlet", "mix ~ Dirichlet(elu(alpha) + 1)", runs=True),
+                _spec("reinmax", "one-hot with a second-order gradient", P("tau", "positive")),
+                _spec("compose", "the mix of one is the logits of the next", positional=9),
+                _spec("uniform_path", "one uniformly drawn option per decision"),
+                _spec("fair_path", "every option once before one update"),
+                _spec("two_path", "two drawn options per decision"),
+            ),
+            "mix": (
+                _spec("attention", "attention over the alphas of each edge"),
+                _spec("explore", "adds a decaying exploration term", P("weight", "schedule")),
+                _spec("dropout", "drops options of the mix", P("p", "schedule")),
+            ),
+            "perturb": (
+                _spec("random", "uniform noise on the mix of the weight step", P("eps", "schedule")),
+                _spec(
+                    "adversarial",
+                    "projected gradient ascent on the mix of the weight step",
+                    P("eps", "schedule"),
+                    P("steps", "int", Fraction(7)),
+                ),
+            ),
+            "regularize": (
+                _spec(
+                    "zero_one",
+                    "pushes sigmoid weights to 0 or 1",
+                    P("weight", "schedule"),
+                    P("norm", "word", "l2", ("l1", "l2")),
+                ),
+                _spec("beta", "mean logsumexp of alpha", P("weight", "schedule")),
+                _spec("drnas_l2", "norm of alpha", P("weight", "schedule")),
+                _spec("drnas_kl", "KL to the flat Dirichlet", P("weight", "schedule")),
+                _spec("entropy", "entropy of the mix", P("weight", "schedule")),
+                _spec("flops", "expected multiply-adds", P("weight", "schedule"), P("target", "number", None)),
+                _spec("params", "expected parameters", P("weight", "schedule"), P("target", "number", None)),
+                _spec(
+                    "latency",
+                    "expected latency of a table",
+                    P("weight", "schedule"),
+                    P("target", "number"),
+                    P("device", "text"),
+                ),
+            ),
+            "align": (
+                _spec(
+                    "layers",
+                    "aligns gradients of alpha between layers",
+                    P("weight", "schedule"),
+                    P("eps", "number", Fraction(1, 10000)),
+                    P("form", "word", "corr", ("corr", "signcorr")),
+                    _CELLS,
+                ),
+            ),
+            "weights": (
+                _spec(
+                    "sgd",
+                    "stochastic gradient descent",
+                    _LR,
+                    P("momentum", "number", _ZERO),
+                    P("nesterov", "bool", False),
+                    _DECAY,
+                    _CLIP,
+                    _START,
+                    _INIT,
+                    runs=True,
+                ),
+                _spec(
+                    "adam",
+                    "Adam with coupled decay",
+                    _LR,
+                    P("betas", "pair", (Fraction(9, 10), Fraction(999, 1000))),
+                    P("eps", "number", Fraction(1, 10**8)),
+                    _DECAY,
+                    _CLIP,
+                    _START,
+                    _INIT,
+                    runs=True,
+                ),
+                _spec(
+                    "adamw",
+                    "Adam with decoupled decay",
+                    _LR,
+                    P("betas", "pair", (Fraction(9, 10), Fraction(999, 1000))),
+                    P("eps", "number", Fraction(1, 10**8)),
+                    _DECAY,
+                    _CLIP,
+                    _START,
+                    _INIT,
+                    runs=True,
+                ),
+            ),
+            "init": (
+                _spec("normal", "N(0, std)", P("std", "number"), runs=True),
+                _spec("zeros", "all zero", runs=True),
+            ),
+            "step": (
+                _spec(
+                    "alternating",
+                    "architecture step, then weight step",
+                    P("order", "word", "first", ("first", "second", "unrolled")),
+                    runs=True,
+                    positional=0,
+                ),
+                _spec("joint", "one step for both on the same batch"),
+                _spec("implicit", "implicit gradient by a Neumann series", P("terms", "int"), P("scale", "number")),
+                _spec("weights_only", "weights alone are trained"),
+                _spec("stand_alone", "architectures trained one by one", P("epochs", "int")),
+            ),
+            "freeze": (
+                _spec("alignment", "freezes operations whose gradients disagree", _EVERY, P("below", "number")),
+            ),
+            "stop": (
+                _spec(
+                    "eigenvalue",
+                    "stops when the curvature in alpha rises",
+                    _EVERY,
+                    _START,
+                    P("window", "int", Fraction(5)),
+                    P("delta", "int", Fraction(4)),
+                    P("factor", "number", Fraction(13, 10)),
+                    P("then", "any", None),
+                ),
+                _spec("count", "stops on too many of an operation", P("op", "name"), _CELLS, P("above", "int"), _START),
+                _spec("plateau", "stops when the architecture no longer changes", P("epochs", "int"), _START),
+            ),
+            "partial": (
+                _spec(
+                    "channels",
+                    "a part of the channels through the mixed operation",
+                    P("fraction", "fraction"),
+                    P("edge_norm", "bool", False),
+                ),
+            ),
+            "entangle": (
+                _spec("kernels", "one kernel of the largest size serves the smaller ones"),
+                _spec("widths", "one weight of the largest width serves the smaller ones"),
+            ),
+            "lora": (
+                _spec("adapters", "low-rank adapters", P("rank", "int"), P("on", "any", None)),
+            ),
+            "prune": (
+                _spec("top", "keeps the n best options of each decision", P("n", "int")),
+                _spec("drop", "drops a fraction of the original options", P("fraction", "fraction")),
+            ),
+            "select": (
+                _spec(
+                    "argmax",
+                    "the option with the largest mix weight",
+                    P("limit", "any", None),
+                    _CELLS,
+                    runs=True,
+                    positional=0,
+                ),
+                _spec(
+                    "threshold",
+                    "options whose weight exceeds a value",
+                    P("value", "number"),
+                    P("at_most", "int", None),
+                ),
+                _spec(
+                    "greedy",
+                    "one edge at a time (SGAS)",
+                    P("criterion", "int", Fraction(1)),
+                    _START,
+                    _EVERY,
+                    P("history", "int", Fraction(4)),
+                    P("batch_step", "int", _ZERO),
+                    positional=0,
+                ),
+                _spec(
+                    "perturbation",
+                    "the option whose removal hurts most (DARTS-PT)",
+                    P("metric", "word", "accuracy", ("accuracy", "loss")),
+                    _EVERY,
+                    P("order", "word", "random", ("random", "forward")),
+                    P("norm", "word", "batch", ("batch", "running")),
+                    positional=0,
+                ),
+                _spec(
+                    "evolution",
+                    "evolution over the trained supernet",
+                    P("population", "int"),
+                    P("rounds", "int"),
+                    P("parents", "int", None),
+                    P("crossover", "int", None),
+                    P("mutation", "int", None),
+                    P("rate", "number", None),
+                    P("algorithm", "word", "plain", ("plain", "nsga2")),
+                    P("score", "any"),
+                    P("calibrate", "int", None),
+                    positional=0,
+                ),
+                _spec("random", "the best of drawn architectures", P("samples", "int"), P("score", "any"), P("distinct", "bool", False)),
+                _spec(
+                    "halving",
+                    "successive halving",
+                    P("samples", "int"),
+                    P("eta", "int"),
+                    P("epochs", "any"),
+                    P("score", "any"),
+                ),
+            ),
+            "loss": (
+                _spec(
+                    "cross_entropy",
+                    "mean cross-entropy",
+                    P("smoothing", "number", _ZERO),
+                    runs=True,
+                ),
+            ),
+            "augment": (
+                _spec("crop", "random crop of a padded image", P("size", "int"), P("pad", "int", _ZERO), runs=True),
+                _spec("flip", "left-right flip", P("p", "number", Fraction(1, 2)), runs=True),
+                _spec("cutout", "zeroes a square", P("length", "int"), runs=True),
+                _spec("random_resized_crop", "crop of random size and shape", P("size", "int"), runs=True),
+                _spec(
+                    "color_jitter",
+                    "random brightness, contrast, saturation, hue",
+                    P("brightness", "number", _ZERO),
+                    P("contrast", "number", _ZERO),
+                    P("saturation", "number", _ZERO),
+                    P("hue", "number", _ZERO),
+                    runs=True,
+                    positional=4,
+                ),
+            ),
+            "source": (
+                _spec("fashion16", "10,000 + 2,000 Fashion-MNIST images of 16x16, shipped", runs=True),
+                _spec("digits", "1,797 digits of 8x8 (scikit-learn)", runs=True),
+                _spec("fashion_mnist", "Fashion-MNIST, IDX files", P("path", "text", None), runs=True),
+                _spec("mnist", "MNIST, IDX files", P("path", "text", None), runs=True),
+                _spec("idx", "a folder of IDX files", P("path", "text", None), P("classes", "int", None), runs=True),
+                _spec("cifar10", "CIFAR-10: binary batches, folders or npz", P("path", "text", None), runs=True),
+                _spec("cifar100", "CIFAR-100: binary batches, folders or npz", P("path", "text", None), runs=True),
+                _spec("torchvision", "a data set by its torchvision name", P("name", "text"), runs=True),
+                _spec("folder", "train/ and test/ with a folder per class", P("path", "text", None), P("classes", "int", None), P("size", "int", None), runs=True),
+                _spec("npz", "x_train, y_train, x_test, y_test", P("path", "text"), P("classes", "int", None), runs=True),
+                _spec("openml", "a data set of OpenML by number", P("id", "int")),
+                _spec("text", "characters of a text file", P("path", "text")),
+                _spec("taskonomy", "a task of Taskonomy", P("task", "text"), P("pieces", "int", None)),
+            ),
+            "normalize": (
+                _spec("channels", "subtract mean, divide by std, per channel", P("mean", "any"), P("std", "any"), runs=True, positional=0),
+                _spec("measured", "mean and std of the training part of the split", runs=True),
+            ),
+        }.items()
+    }
+)
+
+#: Slots of a kind of block, with the type of their value.
+BLOCKS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "recipe": MappingProxyType(
+            {
+                "epochs": "int",
+                "batch": "int",
+                "loss": "component:loss",
+                "augment": "augment",
+                "drop_path": "schedule",
+                "drop_op": "any",
+                "aux": "number",
+                "sampler": "component:sampler",
+                "mix": "total:mix",
+                "perturb": "component:perturb",
+                "regularize": "total:regularize",
+                "align": "component:align",
+                "weights": "component:weights",
+                "arch": "component:weights",
+                "step": "component:step",
+                "freeze": "component:freeze",
+                "stop": "component:stop",
+                "partial": "component:partial",
+                "aux_skip": "schedule",
+                "entangle": "component:entangle",
+                "lora": "component:lora",
+                "prune": "prune",
+                "select": "component:select",
+                "carry": "any",
+            }
+        ),
+        "train": MappingProxyType(
+            {
+                "epochs": "int",
+                "batch": "int",
+                "weights": "component:weights",
+                "loss": "component:loss",
+                "augment": "augment",
+                "drop_path": "schedule",
+                "aux": "number",
+                "precision": "any",
+            }
+        ),
+        "dataset": MappingProxyType(
+            {
+                "source": "component:source",
+                "shape": "shape",
+                "classes": "int",
+                "normalize": "component:normalize",
+                "augment": "augment",
+                "labels": "any",
+            }
+        ),
+        "split": MappingProxyType(
+            {
+                "search.train": "range",
+                "search.valid": "range",
+                "retrain.train": "range",
+                "retrain.valid": "range",
+            }
+        ),
+        "suite": MappingProxyType(
+            {
+                "spaces": "refs:space",
+                "recipes": "refs:recipe",
+                "datasets": "refs:dataset",
+                "splits": "refs:split",
+                "seeds": "any",
+                "retrain": "refs:train",
+                "choose": "choose",
+                "report": "any",
+                "disjoint": "bool",
+                "onto": "refs:space",
+            }
+        ),
+    }
+)
+
+FORMS = ("constant", "linear", "cosine", "exponential")
