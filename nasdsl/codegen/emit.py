@@ -226,7 +226,9 @@ class _Emitter:
         rows: _Rows | None,
     ) -> fx.Node | None:
         name = f"{path}.{_safe(edge.target)}_{_safe(edge.source)}"
-        parts = edge.op.parts if isinstance(edge.op, Par) and self.mode == "discrete" else (edge.op,)
+        parts = (
+            edge.op.parts if isinstance(edge.op, Par) and self.mode == "discrete" else (edge.op,)
+        )
         names = [name] if len(parts) == 1 else [f"{name}_{i}" for i in range(len(parts))]
         terms = []
         for part, place in zip(parts, names, strict=True):
@@ -366,7 +368,9 @@ def _label(op: Op) -> str:
 
 def _safe(name: str) -> str:
     """A name as a module name: `x[2]` is `x2`."""
-    kept = "".join(c if c.isalnum() or c == "_" else "_" for c in name.replace("[", "").replace("]", ""))
+    kept = "".join(
+        c if c.isalnum() or c == "_" else "_" for c in name.replace("[", "").replace("]", "")
+    )
     return kept if kept and not kept[0].isdigit() else f"_{kept}"
 
 

@@ -126,8 +126,7 @@ class Supernet(nn.Module):
                 raise ValueError("one-path mode needs `pick`: an option per row")
             result: Tensor = self.graph(x, spread, self._picks(pick))
             return result
-        result = self.graph(x, spread)
-        return result
+        return self.graph(x, spread)
 
     def spread(self, mix: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The mix of every instance: its own where given, else its table's."""

@@ -71,7 +71,7 @@ class Schedule:
             case "cosine":
                 return b + (a - b) * (1 + math.cos(math.pi * t)) / 2
             case _:
-                return a * (b / a) ** t
+                return float(a * (b / a) ** t)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +193,7 @@ def show(value: Any) -> str:
         case Component():
             if not value.args:
                 return value.name
-            args = ", ".join(
-                show(v) if k.isdigit() else f"{k} = {show(v)}" for k, v in value.args
-            )
+            args = ", ".join(show(v) if k.isdigit() else f"{k} = {show(v)}" for k, v in value.args)
             return f"{value.name}({args})"
         case Schedule():
             per = ", per = epoch" if value.per_epoch else ""

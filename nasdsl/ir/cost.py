@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from nasdsl.ir.cell import Cell, operations
 from nasdsl.ir.op import Choice, Nested, Op, Prim, parts
 from nasdsl.ir.optable import Cost, cost
-from nasdsl.ir.space import Network, Stage
+from nasdsl.ir.space import Network, Space, Stage
 
 
 def of_op(op: Op) -> Cost:
@@ -95,3 +95,46 @@ def fixed(network: Network) -> Cost:
         else:
             total = total + outside(stage.body)
     return total
+
+
+# ---- bounds over a space
+
+
+def extreme(space: Space, measure: str, *, largest: bool) -> tuple[int, frozenset[str]]:
+    """Smallest or largest `params` or `macs` over all architectures, and the labels that give it.
+
+    Exact where decisions are independent, as they are in cells: costs add up over instances.
+    """
+    sign = -1 if largest else 1
+    per_option: dict[str, dict[str, int]] = {}
+    for _, choice in choices(space.target):
+        options = per_option.setdefault(choice.decision, {})
+        for label, option in zip(choice.labels, choice.options, strict=True):
+            amount = getattr(of_op(option), measure)
+            options[label] = options.get(label, 0) + amount
+    total = getattr(fixed(space.target), measure)
+    labels: set[str] = set()
+    done: set[str] = set()
+    for rules in space.rules:
+        for node, identities in rules.rows:
+            keep = next((k for k in rules.keeps if node in k.targets), None)
+            exclude = keep.exclude if keep else ()
+            ranked = []
+            for identity in identities:
+                if identity not in per_option:
+                    continue
+                done.add(identity)
+                allowed = {k: v for k, v in per_option[identity].items() if k not in exclude}
+                label = min(allowed, key=lambda k: sign * allowed[k])
+                ranked.append((sign * allowed[label], label))
+            ranked.sort()
+            if keep is not None and keep.count is not None:
+                ranked = ranked[: keep.count]
+            total += sign * sum(amount for amount, _ in ranked)
+            labels.update(label for _, label in ranked)
+    for identity, options in per_option.items():
+        if identity not in done:
+            label = min(options, key=lambda k: sign * options[k])
+            total += options[label]
+            labels.add(label)
+    return total, frozenset(labels)

@@ -105,7 +105,9 @@ def _check_nodes(genotype: Genotype, space: Space) -> None:
                 if missing:
                     raise GenotypeError(f"no pick for `{missing[0]}`: every edge stays")
             elif len(here) > min(keep.count, len(identities)):
-                raise GenotypeError(f"`{rules.table}/{node}` keeps {keep.count} edges, not {len(here)}")
+                raise GenotypeError(
+                    f"`{rules.table}/{node}` keeps {keep.count} edges, not {len(here)}"
+                )
             elif not here:
                 raise GenotypeError(f"`{rules.table}/{node}` has no edge")
 
@@ -191,7 +193,9 @@ def _parse_darts(text: str, space: Space) -> Genotype:
 def _groups(value: Any, nodes: int, name: str) -> list[list[tuple[str, int]]]:
     if not isinstance(value, list | tuple) or not value:
         raise GenotypeError(f"`{name}` is a list of (operation, state) pairs, and not empty")
-    nested = all(isinstance(v, list | tuple) and v and isinstance(v[0], list | tuple) for v in value)
+    nested = all(
+        isinstance(v, list | tuple) and v and isinstance(v[0], list | tuple) for v in value
+    )
     if nested:
         groups = [[_pair(p, name) for p in group] for group in value]
         if len(groups) != nodes:
@@ -315,7 +319,9 @@ def _parse_nasbench201(text: str, space: Space) -> Genotype:
             found[source] = label
             at += len(part) + 1
         if len(found) != number:
-            raise GenotypeError(f"position {position}: node {number} has {len(found)} of {number} edges")
+            raise GenotypeError(
+                f"position {position}: node {number} has {len(found)} of {number} edges"
+            )
         for source in sorted(found):
             picks.append((f"{table}/{states[number]}<-{states[source]}", found[source]))
         position += len(group) + 1

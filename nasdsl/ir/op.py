@@ -41,6 +41,12 @@ class Prim:
             raise TypeError(f"{self.kind}.{name} is not a whole number")
         return value
 
+    def number(self, name: str) -> float:
+        value = self.get(name)
+        if not isinstance(value, int | float):
+            raise TypeError(f"{self.kind}.{name} is not a number")
+        return float(value)
+
     def integers(self, name: str) -> tuple[int, ...]:
         value = self.get(name)
         if not isinstance(value, tuple):

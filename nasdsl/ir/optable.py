@@ -130,7 +130,9 @@ def _deconv(attrs: Attrs, inp: Shape) -> Shape:
     stride = _extents(attrs, "stride", rank)
     attrs["kernel"] = _extents(attrs, "kernel", rank)
     attrs["stride"] = stride
-    return Shape(inp.kind, (_int(attrs, "out"), *(n * s for n, s in zip(inp.space, stride, strict=True))))
+    return Shape(
+        inp.kind, (_int(attrs, "out"), *(n * s for n, s in zip(inp.space, stride, strict=True)))
+    )
 
 
 def _pool(attrs: Attrs, inp: Shape) -> Shape:
@@ -295,7 +297,11 @@ _SLIDING = (
     Param("bias", "bool", False),
 )
 _POOL = (_KERNEL, Param("stride", "size", 1), Param("pad", "size", "same"))
-_NORM = (Param("affine", "bool", None), Param("momentum", "number", 0.1), Param("eps", "number", 1e-5))
+_NORM = (
+    Param("affine", "bool", None),
+    Param("momentum", "number", 0.1),
+    Param("eps", "number", 1e-5),
+)
 
 
 def _plain(kind: str, doc: str, *params: Param) -> OpSpec:
@@ -307,7 +313,9 @@ OPS: Mapping[str, OpSpec] = MappingProxyType(
         spec.kind: spec
         for spec in (
             _plain("identity", "hands its input on"),
-            OpSpec("none", (_OUT, Param("stride", "int", 1)), _none, _free, "zeros of the right shape"),
+            OpSpec(
+                "none", (_OUT, Param("stride", "int", 1)), _none, _free, "zeros of the right shape"
+            ),
             _plain("relu", "max(x, 0)"),
             _plain("gelu", "x Φ(x)"),
             _plain("silu", "x σ(x)"),
@@ -391,7 +399,11 @@ OPS: Mapping[str, OpSpec] = MappingProxyType(
                 "a learned token in front",
             ),
             OpSpec(
-                "position", (), _sequence, lambda prim: Cost(prim.inp.size), "learned positions added"
+                "position",
+                (),
+                _sequence,
+                lambda prim: Cost(prim.inp.size),
+                "learned positions added",
             ),
             OpSpec(
                 "attention",

@@ -80,7 +80,9 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                 _spec("dropout", "drops options of the mix", P("p", "schedule")),
             ),
             "perturb": (
-                _spec("random", "uniform noise on the mix of the weight step", P("eps", "schedule")),
+                _spec(
+                    "random", "uniform noise on the mix of the weight step", P("eps", "schedule")
+                ),
                 _spec(
                     "adversarial",
                     "projected gradient ascent on the mix of the weight step",
@@ -99,8 +101,18 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                 _spec("drnas_l2", "norm of alpha", P("weight", "schedule")),
                 _spec("drnas_kl", "KL to the flat Dirichlet", P("weight", "schedule")),
                 _spec("entropy", "entropy of the mix", P("weight", "schedule")),
-                _spec("flops", "expected multiply-adds", P("weight", "schedule"), P("target", "number", None)),
-                _spec("params", "expected parameters", P("weight", "schedule"), P("target", "number", None)),
+                _spec(
+                    "flops",
+                    "expected multiply-adds",
+                    P("weight", "schedule"),
+                    P("target", "number", None),
+                ),
+                _spec(
+                    "params",
+                    "expected parameters",
+                    P("weight", "schedule"),
+                    P("target", "number", None),
+                ),
                 _spec(
                     "latency",
                     "expected latency of a table",
@@ -170,12 +182,22 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     positional=0,
                 ),
                 _spec("joint", "one step for both on the same batch"),
-                _spec("implicit", "implicit gradient by a Neumann series", P("terms", "int"), P("scale", "number")),
+                _spec(
+                    "implicit",
+                    "implicit gradient by a Neumann series",
+                    P("terms", "int"),
+                    P("scale", "number"),
+                ),
                 _spec("weights_only", "weights alone are trained"),
                 _spec("stand_alone", "architectures trained one by one", P("epochs", "int")),
             ),
             "freeze": (
-                _spec("alignment", "freezes operations whose gradients disagree", _EVERY, P("below", "number")),
+                _spec(
+                    "alignment",
+                    "freezes operations whose gradients disagree",
+                    _EVERY,
+                    P("below", "number"),
+                ),
             ),
             "stop": (
                 _spec(
@@ -188,8 +210,20 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     P("factor", "number", Fraction(13, 10)),
                     P("then", "any", None),
                 ),
-                _spec("count", "stops on too many of an operation", P("op", "name"), _CELLS, P("above", "int"), _START),
-                _spec("plateau", "stops when the architecture no longer changes", P("epochs", "int"), _START),
+                _spec(
+                    "count",
+                    "stops on too many of an operation",
+                    P("op", "name"),
+                    _CELLS,
+                    P("above", "int"),
+                    _START,
+                ),
+                _spec(
+                    "plateau",
+                    "stops when the architecture no longer changes",
+                    P("epochs", "int"),
+                    _START,
+                ),
             ),
             "partial": (
                 _spec(
@@ -208,7 +242,9 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
             ),
             "prune": (
                 _spec("top", "keeps the n best options of each decision", P("n", "int")),
-                _spec("drop", "drops a fraction of the original options", P("fraction", "fraction")),
+                _spec(
+                    "drop", "drops a fraction of the original options", P("fraction", "fraction")
+                ),
             ),
             "select": (
                 _spec(
@@ -258,7 +294,13 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     P("calibrate", "int", None),
                     positional=0,
                 ),
-                _spec("random", "the best of drawn architectures", P("samples", "int"), P("score", "any"), P("distinct", "bool", False)),
+                _spec(
+                    "random",
+                    "the best of drawn architectures",
+                    P("samples", "int"),
+                    P("score", "any"),
+                    P("distinct", "bool", False),
+                ),
                 _spec(
                     "halving",
                     "successive halving",
@@ -277,10 +319,21 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                 ),
             ),
             "augment": (
-                _spec("crop", "random crop of a padded image", P("size", "int"), P("pad", "int", _ZERO), runs=True),
+                _spec(
+                    "crop",
+                    "random crop of a padded image",
+                    P("size", "int"),
+                    P("pad", "int", _ZERO),
+                    runs=True,
+                ),
                 _spec("flip", "left-right flip", P("p", "number", Fraction(1, 2)), runs=True),
                 _spec("cutout", "zeroes a square", P("length", "int"), runs=True),
-                _spec("random_resized_crop", "crop of random size and shape", P("size", "int"), runs=True),
+                _spec(
+                    "random_resized_crop",
+                    "crop of random size and shape",
+                    P("size", "int"),
+                    runs=True,
+                ),
                 _spec(
                     "color_jitter",
                     "random brightness, contrast, saturation, hue",
@@ -293,22 +346,69 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                 ),
             ),
             "source": (
-                _spec("fashion16", "10,000 + 2,000 Fashion-MNIST images of 16x16, shipped", runs=True),
+                _spec(
+                    "fashion16", "10,000 + 2,000 Fashion-MNIST images of 16x16, shipped", runs=True
+                ),
                 _spec("digits", "1,797 digits of 8x8 (scikit-learn)", runs=True),
-                _spec("fashion_mnist", "Fashion-MNIST, IDX files", P("path", "text", None), runs=True),
+                _spec(
+                    "fashion_mnist", "Fashion-MNIST, IDX files", P("path", "text", None), runs=True
+                ),
                 _spec("mnist", "MNIST, IDX files", P("path", "text", None), runs=True),
-                _spec("idx", "a folder of IDX files", P("path", "text", None), P("classes", "int", None), runs=True),
-                _spec("cifar10", "CIFAR-10: binary batches, folders or npz", P("path", "text", None), runs=True),
-                _spec("cifar100", "CIFAR-100: binary batches, folders or npz", P("path", "text", None), runs=True),
-                _spec("torchvision", "a data set by its torchvision name", P("name", "text"), runs=True),
-                _spec("folder", "train/ and test/ with a folder per class", P("path", "text", None), P("classes", "int", None), P("size", "int", None), runs=True),
-                _spec("npz", "x_train, y_train, x_test, y_test", P("path", "text"), P("classes", "int", None), runs=True),
+                _spec(
+                    "idx",
+                    "a folder of IDX files",
+                    P("path", "text", None),
+                    P("classes", "int", None),
+                    runs=True,
+                ),
+                _spec(
+                    "cifar10",
+                    "CIFAR-10: binary batches, folders or npz",
+                    P("path", "text", None),
+                    runs=True,
+                ),
+                _spec(
+                    "cifar100",
+                    "CIFAR-100: binary batches, folders or npz",
+                    P("path", "text", None),
+                    runs=True,
+                ),
+                _spec(
+                    "torchvision",
+                    "a data set by its torchvision name",
+                    P("name", "text"),
+                    runs=True,
+                ),
+                _spec(
+                    "folder",
+                    "train/ and test/ with a folder per class",
+                    P("path", "text", None),
+                    P("classes", "int", None),
+                    P("size", "int", None),
+                    runs=True,
+                ),
+                _spec(
+                    "npz",
+                    "x_train, y_train, x_test, y_test",
+                    P("path", "text"),
+                    P("classes", "int", None),
+                    runs=True,
+                ),
                 _spec("openml", "a data set of OpenML by number", P("id", "int")),
                 _spec("text", "characters of a text file", P("path", "text")),
-                _spec("taskonomy", "a task of Taskonomy", P("task", "text"), P("pieces", "int", None)),
+                _spec(
+                    "taskonomy", "a task of Taskonomy", P("task", "text"), P("pieces", "int", None)
+                ),
             ),
             "normalize": (
-                _spec("channels", "subtract mean, divide by std, per channel", P("mean", "any"), P("std", "any"), runs=True, positional=0),
+                _spec(
+                    "channels",
+                    "subtract mean, divide by std, per channel",
+                    P("mean", "any"),
+                    P("std", "any"),
+                    runs=True,
+                    positional=0,
+                ),
                 _spec("measured", "mean and std of the training part of the split", runs=True),
             ),
         }.items()

@@ -217,9 +217,7 @@ def _nodes(work: _Build) -> list[_NodeSpec]:
             continue
         base = statement.name.text
         if base in work.input_names or (base in specs and specs[base][1] == layer):
-            raise ctx.fail(
-                "E203", statement.name.span, f"`{base}` is defined twice in this cell"
-            )
+            raise ctx.fail("E203", statement.name.span, f"`{base}` is defined twice in this cell")
         here = work.place(work.table, 1, 1)
         names = [base]
         if statement.count is not None:
@@ -255,9 +253,7 @@ def _ends(
         return [name]
     if name not in work.arrays:
         known = [*work.input_names, *work.arrays, *(["out"] if may_out else [])]
-        raise ctx.fail(
-            "E101", end.span, f"unknown node `{name}`", did_you_mean(name, known)
-        )
+        raise ctx.fail("E101", end.span, f"unknown node `{name}`", did_you_mean(name, known))
     nodes = work.arrays[name]
     match end.index:
         case None:
@@ -370,7 +366,10 @@ def _rules(work: _Build) -> tuple[tuple[Keep, ...], tuple[Pick, ...]]:
                     raise ctx.fail("E213", statement.exclude.span, "a set is wanted here: `{none}`")
                 exclude = labels.labels
             for target in targets:
-                keeps[target] = (Keep(targets=(target,), count=count, exclude=exclude), statement.span)
+                keeps[target] = (
+                    Keep(targets=(target,), count=count, exclude=exclude),
+                    statement.span,
+                )
         else:
             for target in targets:
                 picks[target] = (Pick(targets=(target,), count=count), statement.span)
@@ -635,9 +634,7 @@ class _Out:
         match node:
             case ast.Call() if isinstance(node.func, ast.Name) and node.func.text in AGGREGATORS:
                 split = any(a.name == "split" for a in node.args)
-                parts = [
-                    p for a in node.args if a.name is None for p in self.parts(a.value)
-                ]
+                parts = [p for a in node.args if a.name is None for p in self.parts(a.value)]
                 return self.join(node.func.text, parts, node.span, split=split)
             case ast.Binary(op="+"):
                 left, right = self.make(node.left), self.make(node.right)
@@ -657,7 +654,9 @@ class _Out:
         work = self.work
         end: ast.End | None = None
         if isinstance(node, ast.Name) and len(node.parts) == 1:
-            end = ast.End(span=node.span, name=ast.Ident(span=node.span, text=node.text), index=None)
+            end = ast.End(
+                span=node.span, name=ast.Ident(span=node.span, text=node.text), index=None
+            )
         elif isinstance(node, ast.Subscript) and isinstance(node.base, ast.Name):
             ident = ast.Ident(span=node.base.span, text=node.base.text)
             end = ast.End(span=node.span, name=ident, index=node.index)
@@ -706,10 +705,10 @@ def _finish(work: _Build, cell: Cell) -> None:
                 help="it will be trimmed",
             )
     rows: list[tuple[str, tuple[str, ...]]] = []
-    for node in [*(n.name for n in cell.nodes), "out"]:
-        identities = tuple(f"{cell.table}/{e.key}" for e in cell.into(node))
+    for target in [*(n.name for n in cell.nodes), "out"]:
+        identities = tuple(f"{cell.table}/{e.key}" for e in cell.into(target))
         if identities:
-            rows.append((node, identities))
+            rows.append((target, identities))
     for pick in cell.picks:
         for target in pick.targets:
             identity = f"{cell.table}/{target}<-*"
@@ -722,9 +721,7 @@ def _finish(work: _Build, cell: Cell) -> None:
                 )
             ctx.decisions.setdefault(
                 identity,
-                Decision(
-                    id=identity, table=cell.table, kind="subset", labels=sources, count=1
-                ),
+                Decision(id=identity, table=cell.table, kind="subset", labels=sources, count=1),
             )
     ctx.rules.setdefault(
         cell.table,

@@ -111,9 +111,7 @@ class Configs:
             network=tuple(network.items()),
             phases=tuple(phases),
             requires=tuple(
-                format_value(p.node.value)
-                for p in block.layers
-                if isinstance(p.node, ast.Require)
+                format_value(p.node.value) for p in block.layers if isinstance(p.node, ast.Require)
             ),
         )
         self._whole(block, made, broken=len(self.diags.errors) > before)
@@ -294,9 +292,7 @@ class Configs:
         elif block.kind == "dataset" and not broken:
             for slot in ("source", "shape"):
                 if made.get(slot) is None:
-                    self.diags.add(
-                        "E305", block.span, f"data set `{block.name}` has no `{slot}`"
-                    )
+                    self.diags.add("E305", block.span, f"data set `{block.name}` has no `{slot}`")
 
     def _span(self, block: Block, *key: str) -> Span:
         piece = block.pieces.get(key)
@@ -345,8 +341,7 @@ class Configs:
                             self.diags.add(
                                 "W501",
                                 component.span or block.span,
-                                f"`{slot}` starts at epoch {first} of {total}: "
-                                "it is never updated",
+                                f"`{slot}` starts at epoch {first} of {total}: it is never updated",
                                 help=f"`{slot}.start = …` below {total}, or more epochs",
                             )
             if isinstance(value, Steps):
@@ -517,9 +512,7 @@ class Configs:
             if param.name in given:
                 continue
             if param.default is REQUIRED:
-                raise self.fail(
-                    "E305", span, f"`{spec.name}` needs `{param.name}`", f"{spec.doc}"
-                )
+                raise self.fail("E305", span, f"`{spec.name}` needs `{param.name}`", f"{spec.doc}")
             default = param.default
             if param.type == "time" and isinstance(default, Fraction):
                 default = Time(default, False)
@@ -529,9 +522,7 @@ class Configs:
         order = [*names, *(k for k in given if k not in names)]
         return Component(spec.name, tuple((k, given[k]) for k in order if k in given), span)
 
-    def check(
-        self, param: Param, value: Any, node: ast.Value, owner: str, scope: _Scope
-    ) -> Any:
+    def check(self, param: Param, value: Any, node: ast.Value, owner: str, scope: _Scope) -> Any:
         """A value of a parameter's type. Raises Broken."""
         if value is UNKNOWN or (value is None and param.default is None):
             return value
@@ -553,7 +544,9 @@ class Configs:
                         "`//` floors",
                     )
                 if value < 0 or (value == 0 and param.name in ("epochs", "batch")):
-                    raise wrong("at least 1" if param.name in ("epochs", "batch") else "not negative")
+                    raise wrong(
+                        "at least 1" if param.name in ("epochs", "batch") else "not negative"
+                    )
                 return value
             case "number":
                 if not _is_number(value):
@@ -572,7 +565,11 @@ class Configs:
                     raise wrong('a string: `"…"`')
                 return value
             case "pair":
-                if not isinstance(value, tuple) or len(value) != 2 or not all(map(_is_number, value)):
+                if (
+                    not isinstance(value, tuple)
+                    or len(value) != 2
+                    or not all(map(_is_number, value))
+                ):
                     raise wrong("a list of two numbers")
                 return value
             case "word":
@@ -599,7 +596,9 @@ class Configs:
                     self._positive(value, node, param.name)
                 return value
             case "names":
-                return tuple(str(v) for v in value) if isinstance(value, frozenset | tuple) else value
+                return (
+                    tuple(str(v) for v in value) if isinstance(value, frozenset | tuple) else value
+                )
             case "name":
                 return str(value)
             case "component":
@@ -890,7 +889,9 @@ class Configs:
         for i, arg in enumerate(node.args):
             if arg.to is not None:
                 raise self.fail(
-                    "E308", arg.span, f"`a -> b` belongs in a schedule, not in `{name}`",
+                    "E308",
+                    arg.span,
+                    f"`a -> b` belongs in a schedule, not in `{name}`",
                     "`linear(a -> b)`",
                 )
             args.append((arg.name or str(i), self.value(arg.value, scope)))
@@ -923,11 +924,15 @@ class Configs:
                 )
             changes.append((arg.name, self.value(arg.value, scope)))
         func = node.func
-        return Ref(target.kind, func.text if isinstance(func, ast.Name) else target.name, tuple(changes))
+        return Ref(
+            target.kind, func.text if isinstance(func, ast.Name) else target.name, tuple(changes)
+        )
 
     def _grid(self, node: ast.Call, scope: _Scope) -> tuple[Any, ...]:
         if not node.args or node.args[0].name is not None:
-            raise self.fail("E112", node.span, "`grid` begins with a block: `grid(train, lr = […])`")
+            raise self.fail(
+                "E112", node.span, "`grid` begins with a block: `grid(train, lr = […])`"
+            )
         base = self.value(node.args[0].value, scope)
         if not isinstance(base, Ref):
             raise self.fail("E406", node.args[0].span, "`grid` begins with a block")
@@ -942,7 +947,9 @@ class Configs:
             if not isinstance(values, tuple):
                 raise self.fail("E304", arg.value.span, f"`{arg.name}` is a list in a grid")
             found = [
-                Ref(f.kind, f.name, (*f.changes, (arg.name or "", v))) for f in found for v in values
+                Ref(f.kind, f.name, (*f.changes, (arg.name or "", v)))
+                for f in found
+                for v in values
             ]
         return tuple(found)
 
@@ -955,7 +962,9 @@ class Configs:
                     raise self.fail("E304", arg.value.span, "`per` is `epoch` or `step`")
                 per_epoch = arg.value.text == "epoch"
             elif arg.name is not None:
-                raise self.fail("E303", arg.span, f"`{form}` has no argument `{arg.name}`", "it has per")
+                raise self.fail(
+                    "E303", arg.span, f"`{form}` has no argument `{arg.name}`", "it has per"
+                )
             else:
                 start = self._number_or_unknown(arg.value, scope)
                 end = self._number_or_unknown(arg.to, scope) if arg.to is not None else start
@@ -982,7 +991,11 @@ class Configs:
         entries: list[tuple[Time, Any]] = []
         for key, value in node.args[0].value.items:
             time = _time(key, self._number(key, scope))
-            if entries and time.relative == entries[-1][0].relative and time.value <= entries[-1][0].value:
+            if (
+                entries
+                and time.relative == entries[-1][0].relative
+                and time.value <= entries[-1][0].value
+            ):
                 raise self.fail("E335", key.span, "keys of a schedule rise", "sort the entries")
             entries.append((time, self.value(value, scope)))
         first = entries[0][0]
@@ -1002,7 +1015,9 @@ class Configs:
             raise self.fail("E304", node.span, "`pieces` takes a count and a shape")
         numbers = [self._number(a.value, scope) for a in node.args]
         if len(numbers) != _SHAPES[name] or any(n <= 0 or n.denominator != 1 for n in numbers):
-            raise self.fail("E112", node.span, f"`{name}` takes {_SHAPES[name]} positive whole numbers")
+            raise self.fail(
+                "E112", node.span, f"`{name}` takes {_SHAPES[name]} positive whole numbers"
+            )
         return Shape(name, tuple(int(n) for n in numbers))
 
     def _order(self, name: str, node: ast.Call, scope: _Scope) -> Data:
@@ -1011,7 +1026,9 @@ class Configs:
             if arg.name == "seed":
                 seed = self._number(arg.value, scope)
             elif arg.name is not None:
-                raise self.fail("E303", arg.span, f"`{name}` has no argument `{arg.name}`", "it has seed")
+                raise self.fail(
+                    "E303", arg.span, f"`{name}` has no argument `{arg.name}`", "it has seed"
+                )
         return Data(order=name, seed=int(seed))
 
     def _subscript(self, node: ast.Subscript, scope: _Scope) -> Data:
@@ -1067,7 +1084,9 @@ def _components(value: Any) -> list[Component]:
 
 
 def _is_grid(node: Any) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.text == "grid"
+    return (
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.text == "grid"
+    )
 
 
 def _meet(a: Data, b: Data) -> bool:
@@ -1103,7 +1122,11 @@ def _names(node: Any) -> list[ast.Name]:
 
 def _head(span: Span, name: str) -> Span:
     """The name at the beginning of a call."""
-    return Span(span.source, span.start, span.start + len(name)) if span.text.startswith(name) else span
+    return (
+        Span(span.source, span.start, span.start + len(name))
+        if span.text.startswith(name)
+        else span
+    )
 
 
 def _find_call(node: Any, name: str) -> ast.Call | None:

@@ -182,9 +182,7 @@ class Loader:
         keys = [k for k, _ in self.stack]
         if key in keys:
             ring = [name for _, name in self.stack[keys.index(key) :]] + [source.name]
-            self.diags.add(
-                "E106", item.path.span, "circular import", help=" -> ".join(ring)
-            )
+            self.diags.add("E106", item.path.span, "circular import", help=" -> ".join(ring))
             return
         target = self.load(key, source)
         if target is None:

@@ -89,7 +89,7 @@ def network(
     walk = _Walk(ctx, env, _start_width(ctx))
     walk.inp = _input(ctx)
     for node in group(block, "stems"):
-        _guard(walk, lambda node=node: _stem(walk, node))  # type: ignore[misc]
+        _guard(walk, lambda node=node: _stem(walk, node))
         if walk.broken:
             raise Broken
     _body(walk, group(block, "body"), "body", env)
@@ -173,9 +173,9 @@ def _body(walk: _Walk, nodes: list[ast.Node], path: str, env: Env) -> None:
                     walk.ctx.fail("E225", node.at.span, "`at` stands only inside `repeat`")
                     walk.broken = True
                     continue
-                _guard(walk, lambda n=node, h=here, e=env: _stage(walk, n, h, e))  # type: ignore[misc]
+                _guard(walk, lambda n=node, h=here, e=env: _stage(walk, n, h, e))
             case ast.Repeat():
-                _guard(walk, lambda n=node, h=here, e=env: _repeat(walk, n, h, e))  # type: ignore[misc]
+                _guard(walk, lambda n=node, h=here, e=env: _repeat(walk, n, h, e))
         if walk.broken:
             return
 
@@ -275,16 +275,12 @@ def _nested(
 ) -> Op:
     definition = cells.find(ctx, name, env, span)
     if cells.input_count(definition) != 1:
-        raise ctx.fail(
-            "E226", span, f"cell `{name}` has several inputs; an operation has one"
-        )
+        raise ctx.fail("E226", span, f"cell `{name}` has several inputs; an operation has one")
     table = f"{name}@{place.stage}" if fresh else name
     # The decisions of a cell are its own, wherever it is used.
     nesting, ctx.nesting = ctx.nesting, []
     try:
-        cell = _shared(
-            ctx, definition, (inp,), place.width, place.stride, table, place.stage, {}
-        )
+        cell = _shared(ctx, definition, (inp,), place.width, place.stride, table, place.stage, {})
     finally:
         ctx.nesting = nesting
     return Nested(cell=cell, inp=inp, out=cell.out, span=span)
@@ -320,9 +316,7 @@ def _depth(ctx: Context, depth: Decision, rounds: list[tuple[Decision, ...]]) ->
         tuple(d for d in found if d.id.startswith(f"{depth.id}.") or f"@{depth.id}." in d.id)
         for found in rounds
     ]
-    nested = tuple(
-        tuple(d for found in own[: int(label)] for d in found) for label in depth.labels
-    )
+    nested = tuple(tuple(d for found in own[: int(label)] for d in found) for label in depth.labels)
     for found in own:
         for decision in found:
             ctx.decisions.pop(decision.id, None)
@@ -364,9 +358,7 @@ def _fractions(ctx: Context, node: ast.Value, env: Env, place: Place) -> list[Fr
             raise ctx.fail("E228", entry.span, "`at` takes fractions in [0, 1)")
         fraction = number(ctx, entry, env, place)
         if not 0 <= fraction < 1:
-            raise ctx.fail(
-                "E228", entry.span, f"`at` takes fractions in [0, 1), not {fraction}"
-            )
+            raise ctx.fail("E228", entry.span, f"`at` takes fractions in [0, 1), not {fraction}")
         result.append(fraction)
     return result
 
@@ -392,9 +384,9 @@ def _round(
         for i, statement_ in enumerate(plain, 1):
             here = f"{path}.{i}" if several and len(plain) > 1 else path
             if isinstance(statement_, ast.Stage):
-                _guard(walk, lambda s=statement_, h=here: _stage(walk, s, h, env))  # type: ignore[misc]
+                _guard(walk, lambda s=statement_, h=here: _stage(walk, s, h, env))
             elif isinstance(statement_, ast.Repeat):
-                _guard(walk, lambda s=statement_, h=here: _repeat(walk, s, h, env))  # type: ignore[misc]
+                _guard(walk, lambda s=statement_, h=here: _repeat(walk, s, h, env))
             if walk.broken:
                 return
     if walk.broken:
@@ -408,7 +400,7 @@ def _round(
         place = Place(1, walk.width, 1, path, path, path)
         fractions = _fractions(walk.ctx, head.at, env, place)
         if r in [int(f * rounds) if rounds > 1 else 0 for f in fractions]:
-            _guard(walk, lambda h=head: _aux(walk, h, env))  # type: ignore[misc]
+            _guard(walk, lambda h=head: _aux(walk, h, env))
 
 
 def _rounds_of(walk: _Walk, node: ast.Repeat, env: Env) -> int:
@@ -502,9 +494,7 @@ def space(
             rules=tuple(found.rules.values()),
             format=_format(diags, block),
             requires=tuple(
-                format_value(p.node.value)
-                for p in block.layers
-                if isinstance(p.node, ast.Require)
+                format_value(p.node.value) for p in block.layers if isinstance(p.node, ast.Require)
             ),
             classes=_classes(found),
         )

@@ -161,7 +161,16 @@ def _name(
             )
         case Piece():
             return _defined(
-                ctx, found.node, block_env(ctx.block, found), call, name, node, args, env, place, inp
+                ctx,
+                found.node,
+                block_env(ctx.block, found),
+                call,
+                name,
+                node,
+                args,
+                env,
+                place,
+                inp,
             )
         case Def():
             return _defined(
@@ -192,9 +201,7 @@ def _closure(
         if isinstance(target, Builtin):
             return primitive(ctx, target.kind, args, node.span, env, place, inp)
         if isinstance(target, Def | Piece):
-            inner = (
-                Env(target.module) if isinstance(target, Def) else block_env(ctx.block, target)
-            )
+            inner = Env(target.module) if isinstance(target, Def) else block_env(ctx.block, target)
             name = found.node.text
             return _defined(ctx, target.node, inner, call, name, node, args, env, place, inp)
     raise ctx.fail("E112", node.span, "this operation takes no arguments")
@@ -392,9 +399,7 @@ def picked_ops(
 
 def expected(place: Place, inp: Shape) -> Shape:
     """The shape a place wants: its width, the input's extent over its stride."""
-    return Shape(
-        inp.kind, (place.width, *(strided(n, place.stride) for n in inp.space))
-    )
+    return Shape(inp.kind, (place.width, *(strided(n, place.stride) for n in inp.space)))
 
 
 # ---- primitives
@@ -461,9 +466,7 @@ def _default(ctx: Context, kind: str, param: Any, span: Span, place: Place, inp:
     return default
 
 
-def _scalar(
-    ctx: Context, kind: str, name: str, type_: str, found: Any, node: ast.Value
-) -> Scalar:
+def _scalar(ctx: Context, kind: str, name: str, type_: str, found: Any, node: ast.Value) -> Scalar:
     """An argument as a plain value of its parameter's type."""
 
     def wrong(wanted: str) -> Broken:
@@ -487,9 +490,7 @@ def _scalar(
     result = whole(found)
     if result is None:
         div = node.op_span if isinstance(node, ast.Binary) and node.op == "/" else node.span
-        raise ctx.fail(
-            "E208", div, f"{name} {found} is not whole", "`//` floors; `round_to(…, 8)`"
-        )
+        raise ctx.fail("E208", div, f"{name} {found} is not whole", "`//` floors; `round_to(…, 8)`")
     return result
 
 

@@ -388,9 +388,7 @@ def _function(ctx: Context, name: str, args: list[Fraction], span: Span) -> Frac
 def _shape(ctx: Context, name: str, node: ast.Call, env: Env, place: Place | None) -> Shape:
     dims = tuple(integer(ctx, a.value, env, place, "extent") for a in node.args)
     if len(dims) != SHAPES[name] or any(d <= 0 for d in dims):
-        raise ctx.fail(
-            "E112", node.span, f"`{name}` takes {SHAPES[name]} positive whole numbers"
-        )
+        raise ctx.fail("E112", node.span, f"`{name}` takes {SHAPES[name]} positive whole numbers")
     return Shape(name, dims)
 
 
@@ -403,9 +401,7 @@ def ops_set(ctx: Context, node: ast.Ops, env: Env) -> SetValue:
     for parent in node.parents:
         found = resolve(ctx, parent.text, env)
         if isinstance(found, Def | Piece) and isinstance(found.node, ast.Ops):
-            inner_env = (
-                Env(found.module) if isinstance(found, Def) else block_env(ctx.block, found)
-            )
+            inner_env = Env(found.module) if isinstance(found, Def) else block_env(ctx.block, found)
             if found.node is not node:
                 items.extend(ops_set(ctx, found.node, inner_env).items)
         else:
@@ -657,9 +653,7 @@ def _set_of_ops(ctx: Context, node: ast.Value, env: Env, depth: int) -> bool:
             if isinstance(found, Def | Piece) and isinstance(found.node, ast.Ops):
                 return True
             if isinstance(found, Def | Piece) and isinstance(found.node, ast.Let):
-                inner = (
-                    Env(found.module) if isinstance(found, Def) else block_env(ctx.block, found)
-                )
+                inner = Env(found.module) if isinstance(found, Def) else block_env(ctx.block, found)
                 return _set_of_ops(ctx, found.node.value, inner, depth + 1)
             return False
         case _:

@@ -19,8 +19,8 @@ def batch_norm(prim: Prim) -> nn.Module:
     """`bn(affine, momentum, eps)` over the channels of any shape."""
     return _BATCH[prim.inp.kind](
         prim.inp.channels,
-        eps=float(prim.get("eps")),
-        momentum=float(prim.get("momentum")),
+        eps=prim.number("eps"),
+        momentum=prim.number("momentum"),
         affine=bool(prim.get("affine")),
     )
 
@@ -35,6 +35,6 @@ class LayerNorm(nn.LayerNorm):
 def layer_norm(prim: Prim) -> nn.Module:
     return LayerNorm(
         prim.inp.channels,
-        eps=float(prim.get("eps")),
+        eps=prim.number("eps"),
         elementwise_affine=bool(prim.get("affine")),
     )

@@ -37,7 +37,7 @@ class Noise(nn.Module):
 
 
 def noise(prim: Prim) -> nn.Module:
-    return Noise(prim.out.dims, float(prim.get("std")))
+    return Noise(prim.out.dims, prim.number("std"))
 
 
 class SqueezeExcite(nn.Module):

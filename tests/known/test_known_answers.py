@@ -57,9 +57,7 @@ def test_nasbench201_cells(row):
     genotype = formats.parse(row[2], space)
     assert formats.dumps(genotype, space).strip() == row[2]
     for data, wanted in zip(sets, row[3:6], strict=True):
-        net = bundled_space(
-            "nasbench201.nas", "nasbench201", data=data, genotype=genotype
-        ).target
+        net = bundled_space("nasbench201.nas", "nasbench201", data=data, genotype=genotype).target
         params, flops = (int(n) for n in wanted.split("/"))
         found = cost.of_network(net)
         assert found.params == params

@@ -51,7 +51,12 @@ def fixture_path(stages, name):
     if place in ("prev2", "prev"):
         return f"cell{c}/pre{states[place]}"
     target, source = place.split("_", 1)
-    number = lambda node: {"prev2": 0, "prev": 1, "a": 0}.get(node, offset - 1 + int(node[1:]) if node[0] == "x" else 0)
+
+    def number(node):
+        return {"prev2": 0, "prev": 1, "a": 0}.get(
+            node, offset - 1 + int(node[1:]) if node[0] == "x" else 0
+        )
+
     return f"cell{c}/edge{number(source)}-{number(target)}/{rest[1]}"
 
 

@@ -74,7 +74,8 @@ def test_bundled_files_in_the_style_stay_as_they_are(name):
 
 
 SEPARATORS = st.sampled_from(
-    [" "] * 12 + ["\n", "\n", "\t", "\n\n", "\r\n", "\n\n\n   ", " # c\n", "\n# own\n", "#\n\n# (\n"]
+    [" "] * 12
+    + ["\n", "\n", "\t", "\n\n", "\r\n", "\n\n\n   ", " # c\n", "\n# own\n", "#\n\n# (\n"]
 )
 
 
@@ -208,7 +209,9 @@ def test_values_survive_in_every_place_and_layout(one, two, three, data):
     tokens = TOKEN.findall(text)
     strings = [t for t in tokens if t.startswith("#")]
     assert not strings
-    spaced = "".join(t + data.draw(SEPARATORS) for t in tokens) if data.draw(st.booleans()) else text
+    spaced = (
+        "".join(t + data.draw(SEPARATORS) for t in tokens) if data.draw(st.booleans()) else text
+    )
     formatted(spaced)
 
 
@@ -269,7 +272,9 @@ def test_computed_numbers_have_an_exact_spelling(value, text):
 
 def test_computed_numbers_are_wrapped_where_they_must_be():
     third = ast.Number(span=NOWHERE, value=Fraction(1, 3), text="")
-    call = ast.Call(span=NOWHERE, func=name("f"), args=(ast.Arg(span=NOWHERE, name=None, value=third),))
+    call = ast.Call(
+        span=NOWHERE, func=name("f"), args=(ast.Arg(span=NOWHERE, name=None, value=third),)
+    )
     chain = ast.Binary(span=NOWHERE, op=">>", left=third, right=call, op_span=NOWHERE)
     assert format_value(chain) == "(1/3) >> f(1/3)"
 
@@ -457,7 +462,9 @@ def test_a_row_that_would_push_another_over_the_limit_begins_a_run():
 
 
 def test_repeat_stays_on_its_line_if_it_was_there():
-    same("nas 1\nspace s {\n  repeat 2 { repeat n { stage c } }\n  repeat 3 {\n    stage c\n  }\n}\n")
+    same(
+        "nas 1\nspace s {\n  repeat 2 { repeat n { stage c } }\n  repeat 3 {\n    stage c\n  }\n}\n"
+    )
 
 
 def test_long_headers_break():

@@ -1,0 +1,238 @@
+"""A file as a whole: everything it defines, checked, and found by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nasdsl.diagnostics.model import Diagnostics
+from nasdsl.diagnostics.suggest import did_you_mean
+from nasdsl.ir import cost
+from nasdsl.ir.config import Settings
+from nasdsl.ir.genotype import Genotype
+from nasdsl.ir.optable import OPS
+from nasdsl.ir.schema import BLOCKS
+from nasdsl.ir.space import Space
+from nasdsl.lowering import networks
+from nasdsl.lowering.blocks import Block, Flattener
+from nasdsl.lowering.configs import Configs
+from nasdsl.lowering.modules import Def, Loader, Module, library
+from nasdsl.lowering.values import SHAPES
+from nasdsl.source import Source, Span
+from nasdsl.syntax import ast
+
+MEASURES = ("params", "flops", "depth", "memory", "count", "edges", "connected")
+_FREE = frozenset(("stride", "width", "c_in", "supernet", "none", "concat", "sum", "mean", "mul"))
+_FUNCTIONS = frozenset(("round_to", "exp", "min", "max", "pieces", *SHAPES))
+
+
+@dataclass(slots=True)
+class Program:
+    """A loaded file: definitions by kind and name, and the diagnostics found so far."""
+
+    module: Module
+    diags: Diagnostics
+    flat: Flattener
+    sources: tuple[Source, ...] = ()
+    _spaces: dict[Any, Space | None] = field(default_factory=dict)
+
+    def names(self, kind: str) -> tuple[str, ...]:
+        """Names of a kind that this file defines, in order."""
+        return tuple(d.name for d in self.module.defined(kind))
+
+    def find(self, kind: str, name: str) -> Def | None:
+        """A definition this file defines or imports; `file.name` is looked up in that file."""
+        place: Module | None = self.module
+        *files, last = name.split(".")
+        for part in files:
+            place = place.files.get(part) if place is not None else None
+        found = place.names.get(last) if place is not None else None
+        return found if found is not None and found.kind == kind else None
+
+    def space(
+        self,
+        name: str,
+        overrides: Mapping[str, Any] | None = None,
+        *,
+        target: Mapping[str, Any] | None = None,
+        genotype: Genotype | None = None,
+    ) -> Space | None:
+        """A space with parameters; None where it is broken (see `diags`)."""
+        definition = self.find("space", name)
+        if definition is None:
+            return None
+        return networks.space(
+            self.diags,
+            self.flat,
+            definition,
+            overrides,
+            target_overrides=target,
+            genotype=genotype,
+        )
+
+    def settings(
+        self,
+        kind: str,
+        name: str,
+        *,
+        space: Space | None = None,
+        data: Block | None = None,
+        changes: Mapping[str, Any] | None = None,
+        network: Mapping[str, Any] | None = None,
+    ) -> Settings | None:
+        """A recipe, data set, split, train or suite, evaluated for a space where one is given."""
+        definition = self.find(kind, name)
+        if definition is None:
+            return None
+        configs = Configs(
+            self.diags,
+            self.flat,
+            network,
+            space.name if space else "",
+            data,
+            changes or {},
+        )
+        return configs.settings(definition)
+
+
+def load(
+    source: Source, key: str | None = None, *, paths: Sequence[Path] = (), diags: Diagnostics
+) -> Program | None:
+    """Read a source and its imports; None where it has no tree."""
+    loader = Loader(library(paths), diags)
+    module = loader.load(key or source.name, source)
+    if module is None:
+        return None
+    sources = tuple(m.source for m in loader.modules.values() if m is not None)
+    return Program(module, diags, Flattener(diags), sources)
+
+
+def check(program: Program) -> None:
+    """Check everything the file defines: names, inheritance, values, shapes, limits."""
+    for definition in program.module.own:
+        match definition.kind:
+            case "space":
+                _space(program, definition)
+            case "op" | "ops" | "candidate":
+                _operation(program, definition)
+            case kind if kind in BLOCKS:
+                Configs(program.diags, program.flat).settings(definition)
+
+
+def _space(program: Program, definition: Def) -> None:
+    made = networks.space(program.diags, program.flat, definition)
+    block = program.flat.block(definition)
+    if made is None or block is None:
+        return
+    for piece in block.layers:
+        if isinstance(piece.node, ast.Require):
+            _require(program, made, piece.node)
+
+
+def _require(program: Program, space: Space, node: ast.Require) -> None:
+    """E506 for unknown measures; E505 where a limit leaves nothing."""
+    value = node.value
+    for name in _measures(value):
+        if name.text not in MEASURES:
+            program.diags.add(
+                "E506",
+                name.span,
+                f"unknown measure `{name.text}`",
+                help=did_you_mean(name.text, MEASURES),
+            )
+            return
+    if not isinstance(value, ast.Binary) or not isinstance(value.left, ast.Name):
+        return
+    measure = {"params": "params", "flops": "macs"}.get(value.left.text)
+    if measure is None or not isinstance(value.right, ast.Number):
+        return
+    limit = value.right.value
+    largest = value.op in (">", ">=")
+    found, labels = cost.extreme(space, measure, largest=largest)
+    fits = {"<=": found <= limit, "<": found < limit, ">=": found >= limit, ">": found > limit}
+    if not fits.get(value.op, True):
+        size = space.size()
+        of = f"{size:,}".replace(",", " ") if size is not None else "all"
+        which = "largest" if largest else "smallest"
+        using = f" with {', '.join(sorted(labels))}" if 0 < len(labels) <= 2 else ""
+        amount = f"{found:,}".replace(",", " ")
+        program.diags.add(
+            "E505",
+            node.span,
+            f"leaves 0 of {of} architectures ({which}: {amount}{using})",
+            help="lower the limit" if largest else "raise the limit",
+        )
+
+
+def _measures(node: Any) -> list[ast.Name]:
+    match node:
+        case ast.Binary(op="and" | "or"):
+            return _measures(node.left) + _measures(node.right)
+        case ast.Binary():
+            return _measures(node.left)
+        case ast.Unary():
+            return _measures(node.operand)
+        case ast.Call() if isinstance(node.func, ast.Name):
+            return [node.func]
+        case ast.Name():
+            return [node]
+        case _:
+            return []
+
+
+def _operation(program: Program, definition: Def) -> None:
+    """Names in an op that no space uses are checked too."""
+    module = program.module
+    node = definition.node
+    if isinstance(node, ast.Op):
+        params = {p.name.text for p in node.params}
+        for param in node.params:
+            if param.default is not None:
+                _names(program, param.default, params, module)
+        _names(program, node.value, params, module)
+    elif isinstance(node, ast.Ops):
+        own = {c.name.text for c in node.candidates}
+        for candidate in node.candidates:
+            if candidate.value is not None:
+                _names(program, candidate.value, own, module)
+            elif not _known(candidate.name.text, set(), module):
+                _unknown(program, candidate.name.text, candidate.name.span, module)
+
+
+def _known(name: str, local: set[str], module: Module) -> bool:
+    return (
+        name in local or name in _FREE or name in OPS or name in _FUNCTIONS or name in module.names
+    )
+
+
+def _names(program: Program, node: Any, local: set[str], module: Module) -> None:
+    match node:
+        case ast.Name() if len(node.parts) == 1:
+            if not _known(node.text, local, module) and node.text not in module.lost:
+                _unknown(program, node.text, node.span, module)
+        case ast.Unary():
+            _names(program, node.operand, local, module)
+        case ast.Binary():
+            _names(program, node.left, local, module)
+            _names(program, node.right, local, module)
+        case ast.If():
+            for part in (node.then, node.condition, node.otherwise):
+                _names(program, part, local, module)
+        case ast.Call():
+            _names(program, node.func, local, module)
+            for arg in node.args:
+                _names(program, arg.value, local, module)
+        case ast.ListOf() | ast.SetOf():
+            for item in node.items:
+                _names(program, item, local, module)
+
+
+def _unknown(program: Program, name: str, span: Span, module: Module) -> None:
+    found = did_you_mean(name, [*module.names, *OPS, *_FREE], limit=0)
+    if found is not None:
+        known = module.names.get(found.split("`")[1])
+        if known is not None:
+            found += f" defined {known.span.source.name}:{known.span.line}"
+    program.diags.add("E101", span, f"unknown op `{name}`", help=found)
