@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from nasdsl.source import Span
+from nasdsl.source import Source, Span
 
 Severity = Literal["error", "warning"]
 
@@ -66,6 +66,12 @@ class Diagnostics:
 
     items: list[Diagnostic] = field(default_factory=list)
     _seen: set[tuple[str, str, int, int]] = field(default_factory=set)
+    _muted: dict[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+
+    def mute(self, source: Source, ranges: tuple[tuple[int, int], ...]) -> None:
+        """Text that was given up after a syntax error is not judged any further."""
+        if ranges:
+            self._muted[id(source)] = ranges
 
     def add(
         self,
@@ -77,6 +83,9 @@ class Diagnostics:
         labels: tuple[Label, ...] = (),
     ) -> None:
         """Record one diagnostic, unless the same code stands at the same place already."""
+        muted = self._muted.get(id(span.source), ()) if self._muted else ()
+        if any(a <= span.start < b for a, b in muted):
+            return
         key = (code, span.source.name, span.start, span.end)
         if key not in self._seen:
             self._seen.add(key)

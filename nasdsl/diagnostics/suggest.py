@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 def nearest(word: str, legal: Iterable[str]) -> str | None:
     """The closest legal word, or None where nothing is close."""
-    words = list(dict.fromkeys(legal))
+    words = [w for w in dict.fromkeys(legal) if w != word]
     close = get_close_matches(word, words, n=1, cutoff=0.6)
     if close:
         return close[0]

@@ -11,10 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from nasdsl.diagnostics.model import Diagnostics, Label
-from nasdsl.diagnostics.suggest import did_you_mean
+from nasdsl.diagnostics.suggest import did_you_mean, nearest
 from nasdsl.lowering.modules import Def, Module
 from nasdsl.source import Span
 from nasdsl.syntax import ast
+from nasdsl.syntax.formatter import format_value
+from nasdsl.syntax.reserved import RESERVED
 
 
 @dataclass(eq=False, slots=True)
@@ -43,6 +45,8 @@ class Block:
     ancestors: set[int] = field(default_factory=set)
     children: dict[str, Block] = field(default_factory=dict)
     parents: list[Block] = field(default_factory=list)
+    #: Some of it was lost to mistakes that are reported already: what lacks may be there.
+    partial: bool = False
 
     def all(self, kind: str) -> list[Piece]:
         """Pieces of a kind, in order."""
@@ -69,11 +73,21 @@ class Flattener:
         if not isinstance(node, ast.Space | ast.Config):
             return None
         if key in self.active:
-            self.diags.add("E106", definition.span, f"`{definition.name}` extends itself")
+            self.diags.add(
+                "E106",
+                definition.span,
+                f"`{definition.name}` extends itself",
+                help="a circle of `extends` has no beginning; take one of them out",
+            )
             return None
         self.active.add(key)
         parents = self._parents(definition, node.parents)
         block = Block(definition.kind, definition.name, definition.module, definition.span)
+        block.partial = (
+            len(parents) < len(node.parents)
+            or any(p.partial for p, _ in parents)
+            or definition.module.damaged(node.span)
+        )
         self._inherit(block, parents, node)
         self._params(block, node.params)
         for statement in node.body:
@@ -123,8 +137,7 @@ class Flattener:
                     "E104",
                     span,
                     f"both parents change `{label}`",
-                    help=f"{first.origin.name} at {first.span}, {second.origin.name} at "
-                    f"{second.span}; say `{label} = …` here",
+                    help=f"{_source_of(first)}, {_source_of(second)}; {_say(key, label)} here",
                     labels=(
                         Label(first.span, f"in `{first.origin.name}`"),
                         Label(second.span, f"in `{second.origin.name}`"),
@@ -157,7 +170,10 @@ class Flattener:
                         f"one parent sets `{'.'.join(key[1:cut])}`, the other "
                         f"`{'.'.join(key[1:])}`",
                         help=f"say `{'.'.join(key[1:cut])} = …` here",
-                        labels=(Label(whole.span, "the whole"), Label(piece.span, "a part")),
+                        labels=(
+                            Label(whole.span, f"the whole, in `{whole.origin.name}`"),
+                            Label(piece.span, f"a part, in `{piece.origin.name}`"),
+                        ),
                     )
 
     @staticmethod
@@ -250,17 +266,21 @@ class Flattener:
             self._put(block, ("set", path[0]), node, node.target.span)
             return
         if block.kind == "space" and path[0] not in ("width", "genotype"):
-            known = [*block.params, "width", "genotype"]
-            parent = block.parents[0].name if block.parents else block.name
-            self.diags.add(
-                "E103",
-                node.target.span,
-                f"space `{parent}` has no parameter `{node.target.text}`",
-                help=did_you_mean(path[0], known)
-                or ("it has " + ", ".join(block.params) if block.params else None),
-            )
+            if path[0] not in RESERVED and not self._incomplete(block):
+                parent = block.parents[0].name if block.parents else block.name
+                self.diags.add(
+                    "E103",
+                    node.target.span,
+                    f"space `{parent}` has no parameter `{node.target.text}`",
+                    help=has(path[0], block.params, ("width", "genotype")),
+                )
             return
         self._put(block, ("attr", *path), node, node.target.span)
+
+    @staticmethod
+    def _incomplete(block: Block) -> bool:
+        """A parent is missing, so parameters may be as well."""
+        return block.partial and not block.module.damaged(block.span)
 
     def _cell(self, block: Block, node: ast.Cell) -> None:
         name = node.name.text
@@ -320,6 +340,41 @@ def _written(node: ast.Space | ast.Config) -> set[tuple[str, ...]]:
     return keys
 
 
+def _source_of(piece: Piece) -> str:
+    """`` `random` robust.nas:6 ``: what a piece says and where."""
+    value = piece.node.value if isinstance(piece.node, ast.Attr | ast.Let) else None
+    if isinstance(value, ast.Call):
+        value = value.func
+    text = format_value(value) if value is not None else piece.origin.name
+    shown = text if len(text) <= 24 else piece.origin.name
+    return f"`{shown}` {piece.span.source.name.rpartition('/')[2]}:{piece.span.line}"
+
+
+def _say(key: tuple[str, ...], label: str) -> str:
+    """What to write where parents disagree."""
+    match key[0]:
+        case "attr" | "set":
+            return f"say `{label} = …`"
+        case "let" | "op":
+            return f"say `{key[0]} {label} = …`"
+        case "cell" | "ops" | "phase":
+            return f"write `{key[0]} {label} {{ … }}`"
+        case "target":
+            return "write `target { … }`"
+        case _:
+            return f"write the {label}"
+
+
+def has(word: str, names: Iterable[str], more: Iterable[str] = ()) -> str | None:
+    """A help line for an unknown parameter: a near miss, and what there is."""
+    known = list(names)
+    near = nearest(word, [*known, *more])
+    listed = "it has " + ", ".join(known) if known else None
+    if near is None:
+        return listed
+    return f"did you mean `{near}`?" + (f" {listed}" if listed else "")
+
+
 def _covers(written: Iterable[tuple[str, ...]], key: tuple[str, ...]) -> bool:
     return any(key[: len(w)] == w for w in written)
 
@@ -330,16 +385,17 @@ def lookup(module: Module, name: ast.Name, diags: Diagnostics, what: str) -> Def
     for part in name.parts[:-1]:
         inner = place.files.get(part)
         if inner is None:
-            diags.add(
-                "E101",
-                name.span,
-                f"unknown file name `{part}`",
-                help=did_you_mean(part, place.files),
-            )
+            if part not in place.lost:
+                diags.add(
+                    "E101",
+                    name.span,
+                    f"unknown file name `{part}`",
+                    help=did_you_mean(part, place.files),
+                )
             return None
         place = inner
     found = place.names.get(name.parts[-1])
-    if found is None and name.parts[-1] not in module.lost:
+    if found is None and name.parts[-1] not in place.lost:
         kind = what.split()[0]
         same = [n for n, d in place.names.items() if d.kind == kind] or list(place.names)
         near = did_you_mean(name.parts[-1], same)

@@ -89,6 +89,8 @@ class _Build:
     stride: int
     width: int
     env_extra: dict[str, Any]
+    #: Where the stride of the place was written.
+    stride_at: Span | None = None
     shapes: dict[str, Shape] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
     arrays: dict[str, list[str]] = field(default_factory=dict)
@@ -127,6 +129,7 @@ def build(
     table: str,
     stage: str,
     override: dict[str, int],
+    stride_at: Span | None = None,
 ) -> Cell:
     """The cell at a place. `width` and `stride` are those of the place. Raises Broken."""
     extra: dict[str, Any] = {}
@@ -149,10 +152,14 @@ def build(
             found = integer(ctx, statement.value, env.bind(**extra), here, name)
             if name == "stride":
                 stride = found
+                stride_at = stride_at or statement.span
             else:
                 width = found
     stride, width = override.get("stride", stride), override.get("width", width)
-    work = _Build(ctx, definition, table, stage, stride, width, extra)
+    if stride < 1 or width < 1:
+        what, number = ("stride", stride) if stride < 1 else ("width", width)
+        raise ctx.fail("E208", definition.span, f"`{what}` must be positive, not {number}")
+    work = _Build(ctx, definition, table, stage, stride, width, extra, stride_at)
     cell_inputs = _inputs(work, inputs)
     nodes = _nodes(work)
     edges = _edges(work)
@@ -507,8 +514,10 @@ def _edge(
                     edge.op.span,
                     f"edge {edge.source} -> {edge.target} yields {op.out}, "
                     f"{edge.target} expects {wanted}",
-                    help="the cell has `stride = "
-                    f"{work.stride}`; an op passes it on with `stride = stride`",
+                    help=_stride_help(work),
+                    labels=()
+                    if work.stride_at is None
+                    else (Label(work.stride_at, f"stride {work.stride} comes from here"),),
                 )
                 raise Broken
     picked = ctx.genotype is not None and bool(ctx.genotype.of(identity))
@@ -516,6 +525,14 @@ def _edge(
         # As the fixed op of an edge `none` removes it; picked by a genotype it yields zeros.
         return None
     return CellEdge(source=edge.source, target=edge.target, op=op, span=edge.span)
+
+
+def _stride_help(work: _Build) -> str:
+    """Where the stride of a cell comes from and what an op does with it."""
+    at = work.stride_at
+    if at is None:
+        return f"the cell has `stride = {work.stride}`; pass `stride = stride`"
+    return f"`stride = {work.stride}` comes from {at.line}:{at.column}; pass `stride = stride`"
 
 
 def _dropped(

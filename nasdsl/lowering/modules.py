@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from nasdsl.syntax import ast
 from nasdsl.syntax.parser import parse
 
 LANGUAGE = 1
+_WORD = re.compile(r"\w+")
 
 #: Reads `name` for the file `importer`; returns the key of the module and its source.
 Finder = Callable[[str, str], tuple[str, Source] | None]
@@ -45,8 +47,14 @@ class Module:
     names: dict[str, Def] = field(default_factory=dict)
     files: dict[str, Module] = field(default_factory=dict)
     own: list[Def] = field(default_factory=list)
-    #: Text given up after syntax errors: unknown names that occur there are not reported.
-    lost: str = ""
+    #: Words of text given up after mistakes: unknown names among them are not reported again.
+    lost: set[str] = field(default_factory=set)
+    #: The ranges of that text.
+    gaps: tuple[tuple[int, int], ...] = ()
+
+    def damaged(self, span: Span) -> bool:
+        """Whether a part of this text was given up, so that something may be missing in it."""
+        return any(a < span.end and span.start < b for a, b in self.gaps)
 
     def defined(self, kind: str) -> list[Def]:
         """Own definitions of a kind, in order."""
@@ -79,9 +87,15 @@ def library(paths: Sequence[Path] = ()) -> Finder:
 
 
 def _file(path: Path) -> tuple[str, Source] | None:
-    if not path.is_file():
+    try:
+        if not path.is_file():
+            return None
+        key, data = path.resolve(), path.read_bytes()
+    except (OSError, ValueError):  # names too long or with odd characters, files without access
         return None
-    return str(path.resolve()), Source.of(str(path), path.read_bytes().decode("utf-8", "replace"))
+    here = Path.cwd()
+    shown = key.relative_to(here) if key.is_relative_to(here) else path
+    return str(key), Source.of(shown.as_posix(), data.decode("utf-8", "replace"))
 
 
 class Loader:
@@ -102,7 +116,10 @@ class Loader:
             self.modules[key] = None
             return None
         module = Module(key, source, parsed.module)
-        module.lost = "\n".join(source.text[a:b] for a, b in parsed.skipped)
+        module.gaps = parsed.skipped
+        for a, b in parsed.skipped:
+            module.lost.update(_WORD.findall(source.text[a:b]))
+        self.diags.mute(source, parsed.skipped)
         self.modules[key] = module
         version = parsed.module.version
         if version.value != LANGUAGE:
@@ -159,6 +176,21 @@ class Loader:
         )
 
     def _import(self, module: Module, item: ast.Import) -> None:
+        target = self._target(module, item)
+        if isinstance(item, ast.ImportFile):
+            if target is None:
+                module.lost.add(item.alias.text)
+            else:
+                module.files[item.alias.text] = target
+            return
+        for name in item.names:
+            if target is None:
+                module.lost.add(name.text)
+            else:
+                self._take(module, target, name, item.path.value)
+
+    def _target(self, module: Module, item: ast.Import) -> Module | None:
+        """The module an import names; None where it cannot be had."""
         path = item.path.value
         if ".." in path.split("/") or path.startswith("/") or ":" in path or "\\" in path:
             self.diags.add(
@@ -167,7 +199,7 @@ class Loader:
                 "imports may not leave their folder",
                 help="use `./` for a file beside this one, or `--path`",
             )
-            return
+            return None
         found = self.find(module.key, path)
         if found is None:
             advice = did_you_mean(path, resources.listing("spaces", ".nas"), limit=0)
@@ -177,44 +209,42 @@ class Loader:
                 f'there is no file "{path}"',
                 help=advice or "`./` for a file beside this one; `--path` adds folders",
             )
-            return
+            return None
         key, source = found
         keys = [k for k, _ in self.stack]
         if key in keys:
             ring = [name for _, name in self.stack[keys.index(key) :]] + [source.name]
             self.diags.add("E106", item.path.span, "circular import", help=" -> ".join(ring))
-            return
-        target = self.load(key, source)
-        if target is None:
-            return
-        if isinstance(item, ast.ImportFile):
-            module.files[item.alias.text] = target
-            return
-        for name in item.names:
-            definition = target.names.get(name.text)
-            if definition is None:
-                if name.text not in target.lost:
-                    self.diags.add(
-                        "E110",
-                        name.span,
-                        f"`{path}` defines no `{name.text}`",
-                        help=did_you_mean(name.text, target.names),
-                    )
-                continue
-            earlier = module.names.get(name.text)
-            if earlier is not None and earlier is not definition and earlier.kind != "candidate":
+            return None
+        return self.load(key, source)
+
+    def _take(self, module: Module, target: Module, name: ast.Ident, path: str) -> None:
+        """One imported name."""
+        definition = target.names.get(name.text)
+        if definition is None:
+            module.lost.add(name.text)
+            if name.text not in target.lost:
                 self.diags.add(
-                    "E102",
+                    "E110",
                     name.span,
-                    f"`{name.text}` is defined twice",
-                    help=f"first defined at {earlier.span}; import one as a file: `import … as`",
-                    labels=(Label(earlier.span, "first defined here"),),
+                    f"`{path}` defines no `{name.text}`",
+                    help=did_you_mean(name.text, target.names),
                 )
-                continue
-            module.names[name.text] = definition
-            if definition.kind == "ops":
-                for candidate in all_candidates(definition):
-                    module.names.setdefault(candidate.name, candidate)
+            return
+        earlier = module.names.get(name.text)
+        if earlier is not None and earlier is not definition and earlier.kind != "candidate":
+            self.diags.add(
+                "E102",
+                name.span,
+                f"`{name.text}` is defined twice",
+                help=f"first defined at {earlier.span}; import one as a file: `import … as`",
+                labels=(Label(earlier.span, "first defined here"),),
+            )
+            return
+        module.names[name.text] = definition
+        if definition.kind == "ops":
+            for candidate in all_candidates(definition):
+                module.names.setdefault(candidate.name, candidate)
 
 
 def candidates(definition: Def) -> list[Def]:
@@ -227,15 +257,16 @@ def candidates(definition: Def) -> list[Def]:
     ]
 
 
-def all_candidates(definition: Def) -> list[Def]:
+def all_candidates(definition: Def, active: frozenset[int] = frozenset()) -> list[Def]:
     """Candidates of a set and of the sets it extends."""
     node = definition.node
     found: list[Def] = []
     if isinstance(node, ast.Ops):
+        inside = active | {id(node)}
         for parent in node.parents:
             above = definition.module.names.get(parent.text)
-            if above is not None and above is not definition:
-                found.extend(all_candidates(above))
+            if above is not None and id(above.node) not in inside:
+                found.extend(all_candidates(above, inside))
     return found + candidates(definition)
 
 

@@ -15,7 +15,7 @@ from nasdsl.ir.op import Nested, Op
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Decision, Network, Space, Stage
 from nasdsl.lowering import cells
-from nasdsl.lowering.blocks import Block, Flattener, Piece, group, lookup
+from nasdsl.lowering.blocks import Block, Flattener, Piece, group, has, lookup
 from nasdsl.lowering.modules import Def
 from nasdsl.lowering.ops import apply
 from nasdsl.lowering.scope import (
@@ -120,6 +120,8 @@ def _start_width(ctx: Context) -> int:
 def _input(ctx: Context) -> Shape:
     piece = ctx.block.get("input")
     if piece is None or not isinstance(piece.node, ast.Input):
+        if ctx.block.partial:
+            raise Broken
         raise ctx.fail(
             "E214", ctx.block.span, f"space `{ctx.block.name}` has no `input`", "`input data.shape`"
         )
@@ -190,7 +192,8 @@ def _stage(walk: _Walk, node: ast.Stage, path: str, env: Env) -> None:
     if isinstance(named, ast.Name) and len(named.parts) == 1:
         found = resolve(ctx, named.text, env)
         if isinstance(found, Def | Piece) and isinstance(found.node, ast.Cell):
-            _cell_stage(walk, named, env, path, override, fresh, node.span)
+            written = {a.target.text: a.span for a in node.attrs}
+            _cell_stage(walk, named, env, path, override, fresh, node.span, written)
             return
     walk.width = override.get("width", walk.width)
     place = replace(place, stride=override.get("stride", 1), width=walk.width)
@@ -234,6 +237,7 @@ def _cell_stage(
     override: dict[str, int],
     fresh: bool,
     span: Span,
+    written: Mapping[str, Span],
 ) -> None:
     ctx = walk.ctx
     definition = cells.find(ctx, named.text, env, named.span)
@@ -242,8 +246,9 @@ def _cell_stage(
     oldest = walk.history[0] if walk.history else -1
     back = [walk.history[-k] if k <= len(walk.history) else oldest for k in range(count, 0, -1)]
     table = f"{named.text}@{path}" if fresh else named.text
+    shapes = tuple(walk.shape(i) for i in back)
     cell = _shared(
-        ctx, definition, tuple(walk.shape(i) for i in back), walk.width, 1, table, path, override
+        ctx, definition, shapes, walk.width, 1, table, path, override, written.get("stride")
     )
     walk.width = cell.width
     name = f"{named.text}_{walk.counter}"
@@ -260,12 +265,21 @@ def _shared(
     table: str,
     stage: str,
     override: dict[str, int],
+    stride_at: Span | None = None,
 ) -> Cell:
     """Instances of one cell at equal places are one value."""
     key = (definition.name, shapes, width, stride, table, tuple(sorted(override.items())))
     if key not in ctx.cells:
         ctx.cells[key] = cells.build(
-            ctx, definition, shapes, width, stride, table=table, stage=stage, override=override
+            ctx,
+            definition,
+            shapes,
+            width,
+            stride,
+            table=table,
+            stage=stage,
+            override=override,
+            stride_at=stride_at,
         )
     return ctx.cells[key]
 
@@ -336,18 +350,25 @@ def _placed(
             r = int(fraction * rounds) if rounds > 1 else 0
             if r in found and found[r][0] is not statement:
                 first = found[r][0]
-                span = statement.at.span
+                other = _at_span(first)
                 ctx.diags.add(
                     "E209",
-                    span,
+                    _at_span(statement),
                     f"round {r + 1} of {rounds} is replaced by "
                     f"`{format_value(first.value)}` and by `{format_value(statement.value)}`",
-                    help=f"first at {first.span.line}:{first.span.column}",
-                    labels=(Label(first.span, "the other"),),
+                    help=f"first at {other.line}:{other.column}; a round has one stage",
+                    labels=(Label(other, "first here"),),
                 )
                 raise Broken
             found[r] = (statement, i)
     return found
+
+
+def _at_span(node: ast.Stage) -> Span:
+    """The `at` of a stage with its fractions."""
+    value = node.at.span if node.at is not None else node.span
+    start = value.source.text.rfind("at", node.span.start, value.start)
+    return Span(value.source, start if start >= 0 else value.start, value.end)
 
 
 def _fractions(ctx: Context, node: ast.Value, env: Env, place: Place) -> list[Fraction]:
@@ -429,7 +450,9 @@ def _aux(walk: _Walk, node: ast.Head, env: Env) -> None:
     except Broken:
         for found in trial:
             if found.code != "E212":
-                kept.items.append(found)
+                kept.add(
+                    found.code, found.span, found.message, help=found.help, labels=found.labels
+                )
                 walk.broken = True
         return
     finally:
@@ -443,12 +466,13 @@ def _heads(walk: _Walk) -> None:
     ctx = walk.ctx
     nodes = [n for n in group(ctx.block, "heads") if isinstance(n, ast.Head)]
     if not nodes:
-        ctx.fail(
-            "E215",
-            ctx.block.span,
-            f"space `{ctx.block.name}` has no `head`",
-            "`head global_avg_pool >> linear(data.classes)`",
-        )
+        if not ctx.block.partial:
+            ctx.fail(
+                "E215",
+                ctx.block.span,
+                f"space `{ctx.block.name}` has no `head`",
+                "`head global_avg_pool >> linear(data.classes)`",
+            )
         walk.broken = True
         return
     for node in nodes:
@@ -511,7 +535,7 @@ def _settings(
                 "E103",
                 block.span,
                 f"space `{block.name}` has no parameter `{name}`",
-                help="it has " + ", ".join(block.params),
+                help=has(name, block.params),
             )
             raise Broken
 
@@ -530,7 +554,7 @@ def _target(
                 "E103",
                 attr.target.span,
                 f"space `{block.name}` has no parameter `{name}`",
-                help=did_you_mean(name, block.params),
+                help=has(name, block.params),
             )
             raise Broken
         ctx = Context(diags, flat, block, False, overrides)

@@ -382,7 +382,7 @@ class _Printer(_Inline):
             comment = self.comments[self.next]
             self.next += 1
             if comment.own_line or self.commented or not self.parts:
-                blank = not (first or tight) and self.gap(comment.span.start)
+                blank = comment.own_line and not (first or tight) and self.gap(comment.span.start)
                 self._end(blank, indent if lead is None else lead)
                 self.put(comment.text)
                 first = False
@@ -408,9 +408,22 @@ class _Printer(_Inline):
         """Whether the author left a blank line before this position."""
         return bool(_BLANK_LINE.search(self.text, self.last, pos)) and self.last < pos
 
+    def apart(self, start: int, end: int) -> bool:
+        """Whether `line` leaves a blank line anywhere between two things."""
+        for at in range(bisect_left(self.starts, start), bisect_left(self.starts, end)):
+            comment = self.comments[at]
+            if comment.own_line and _BLANK_LINE.search(self.text, start, comment.span.start):
+                return True
+            start = comment.span.end
+        return bool(_BLANK_LINE.search(self.text, start, end))
+
     def has_comment(self, start: int, end: int) -> bool:
         at = bisect_left(self.starts, start)
         return at < len(self.starts) and self.starts[at] < end
+
+    def waiting(self, pos: int) -> bool:
+        """Whether a comment from before a position is still to be written."""
+        return self.next < len(self.starts) and self.starts[self.next] < pos
 
     def find(self, char: str, start: int) -> int:
         """The next place of a character outside comments."""
@@ -616,7 +629,7 @@ class _Printer(_Inline):
         """Items between brackets: in line, hugged if there is only one, or one per line."""
         self.put(pair[0])
         flat = ", ".join(_flat_row(item) for item in items)
-        if self.opened(start, end, items):
+        if self.opened(start, end, items) or self.waiting(start):
             self.stack(items, end - 1)
         elif not any(item.broken for item in items) and self.fits(len(flat) + 1 + reserve):
             self.put(flat)
@@ -670,7 +683,7 @@ class _Printer(_Inline):
         for row in rows:
             if not row.broken and row.width() > run.room:
                 row = _as_broken(row)
-            if _BLANK_LINE.search(self.text, end, row.start) or not run.joins(row):
+            if self.apart(end, row.start) or not run.joins(row):
                 run = _Run(run.room)
                 run.begin(row)
             found.append((row, run.widths))

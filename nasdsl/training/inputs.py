@@ -1,0 +1,113 @@
+"""Images and splits of a run, from the declarations that name them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasdsl.ir.config import Component, Data, Pipeline, Settings
+from nasdsl.ir.shape import Shape
+from nasdsl.training import augment, normalize, sources, splits
+from nasdsl.training.batches import Images
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """Training and test images on a device, and which training images serve which purpose."""
+
+    name: str
+    shape: Shape
+    classes: int
+    train: Images
+    test: Images
+    parts: splits.Splits
+    warnings: tuple[str, ...] = ()
+
+
+def arrays(dataset: Settings, data_dir: Path | None) -> sources.Arrays:
+    """The images a declaration names. Raises DataError, also where they differ from it."""
+    source = dataset.get("source")
+    if not isinstance(source, Component):
+        raise sources.DataError(f"data set `{dataset.name}` has no `source`")
+    positional = [v for k, v in source.args if k in ("path", "name") and v is not None]
+    options = {k: v for k, v in source.args if k not in ("path", "name") and v is not None}
+    found = sources.read(source.name, tuple(positional), options, data_dir=data_dir)
+    declared, classes = dataset.get("shape"), dataset.get("classes")
+    actual = Shape("image", tuple(found.shape))
+    if isinstance(declared, Shape) and declared != actual:
+        raise sources.DataError(
+            f"data set `{dataset.name}` declares {declared}, the images found are {actual}"
+        )
+    if classes is not None and int(classes) != found.classes:
+        raise sources.DataError(
+            f"data set `{dataset.name}` declares {int(classes)} classes, {found.classes} were found"
+        )
+    return found
+
+
+def split_of(split: Settings, found: sources.Arrays) -> splits.Splits:
+    """The index sets a split names over the training images. Raises DataError."""
+    n = len(found.train_y)
+
+    def indices(part: Any) -> NDArray[np.int64]:
+        if not isinstance(part, Data):
+            raise sources.DataError(f"split `{split.name}` lacks a part")
+        match part.order:
+            case "file":
+                order = np.arange(n, dtype=np.int64)
+            case "shuffle":
+                order = splits.shuffle(n, part.seed)
+            case _:
+                order = splits.stratify(found.train_y, part.seed)
+        if part.indices:
+            chosen = splits.index_range(int(part.low), int(part.high), n)
+        else:
+            chosen = splits.fraction_range(n, part.low, part.high)
+        return order[chosen.start : chosen.stop]
+
+    valid = split.get("retrain.valid")
+    return splits.Splits(
+        search_train=indices(split.get("search.train")),
+        search_valid=indices(split.get("search.valid")),
+        retrain_train=indices(split.get("retrain.train")),
+        retrain_valid=None if valid is None else indices(valid),
+    )
+
+
+def prepare(dataset: Settings, split: Settings, *, data_dir: Path | None, device: str) -> Inputs:
+    """Everything a run reads. Raises DataError; overlapping search parts are refused.
+
+    Normalisation that is not given is measured on the training part of the search.
+    """
+    found = arrays(dataset, data_dir)
+    parts = split_of(split, found)
+    findings = splits.check(parts, size=len(found.train_y))
+    wrong = [f.message for f in findings if f.severity == "error"]
+    if wrong:
+        raise sources.DataError(f"split `{split.name}`: {'; '.join(wrong)}")
+    normalise = dataset.get("normalize")
+    if isinstance(normalise, Component) and normalise.name == "channels":
+        channels = normalize.Channels(mean=normalise.get("mean"), std=normalise.get("std"))
+    else:
+        channels = normalize.measure(found.train_x, parts.search_train)
+    return Inputs(
+        name=dataset.name,
+        shape=Shape("image", tuple(found.shape)),
+        classes=found.classes,
+        train=Images.put(found.train_x, found.train_y, channels, device),
+        test=Images.put(found.test_x, found.test_y, channels, device),
+        parts=parts,
+        warnings=tuple(f.message for f in findings if f.severity != "error"),
+    )
+
+
+def pipeline(value: Any) -> augment.Pipeline | None:
+    """The augmentation a slot names; None where there is none."""
+    parts: Sequence[Any] = value.parts if isinstance(value, Pipeline) else ()
+    steps = [(p.name, (), dict(p.args)) for p in parts if isinstance(p, Component)]
+    return augment.build(steps) if steps else None

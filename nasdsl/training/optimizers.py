@@ -1,0 +1,63 @@
+"""Optimizers from recipe components, and their state as named tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from nasdsl.ir.config import Component
+
+
+def build(component: Component, parameters: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimizer of a component over named parameters; schedules are set step by step."""
+    values = list(parameters.values())
+    match component.name:
+        case "sgd":
+            return torch.optim.SGD(
+                values,
+                lr=0.0,
+                momentum=float(component.get("momentum")),
+                nesterov=bool(component.get("nesterov")),
+            )
+        case "adam" | "adamw":
+            kind = torch.optim.Adam if component.name == "adam" else torch.optim.AdamW
+            betas = tuple(float(b) for b in component.get("betas"))
+            return kind(values, lr=0.0, betas=(betas[0], betas[1]), eps=float(component.get("eps")))
+        case other:
+            raise ValueError(f"unknown optimizer {other}")
+
+
+def set_rates(optimizer: torch.optim.Optimizer, lr: float, decay: float) -> None:
+    """The learning rate and weight decay of the next step."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+        group["weight_decay"] = decay
+
+
+def state(
+    optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]
+) -> dict[str, Tensor]:
+    """Everything the optimizer remembers, as `<parameter>:<field>`."""
+    found = {}
+    for name, parameter in parameters.items():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if value is not None:
+                found[f"{name}:{key}"] = torch.as_tensor(value)
+    return found
+
+
+def restore(
+    optimizer: torch.optim.Optimizer,
+    parameters: Mapping[str, nn.Parameter],
+    tensors: Mapping[str, Tensor],
+) -> None:
+    """Put back what `state` gave."""
+    optimizer.state.clear()
+    for key, tensor in tensors.items():
+        name, _, field = key.rpartition(":")
+        parameter = parameters[name]
+        # `step` counts on the CPU, as torch keeps it; all other fields live with the parameter.
+        value = tensor.clone() if field == "step" else tensor.to(parameter).clone()
+        optimizer.state[parameter][field] = value

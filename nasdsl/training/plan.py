@@ -1,0 +1,239 @@
+"""What a run will do: names resolved to a space, recipe, data, split and training settings."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nasdsl import driver
+from nasdsl.diagnostics.model import CompileError
+from nasdsl.diagnostics.suggest import did_you_mean
+from nasdsl.driver import Loaded, UnknownName
+from nasdsl.ir import schema
+from nasdsl.ir.config import Component, Settings, Steps, Word, show
+from nasdsl.ir.genotype import Genotype
+from nasdsl.ir.shape import Shape
+from nasdsl.ir.space import Space
+from nasdsl.lowering.blocks import Block
+from nasdsl.lowering.values import Given
+
+KINDS = ("space", "recipe", "dataset", "split", "train")
+#: What a run takes where the file says nothing.
+DEFAULTS = {
+    "recipe": "darts",
+    "dataset": "fashion16",
+    "split": "disjoint_halves",
+    "train": "quick_train",
+}
+
+
+class PlanError(ValueError):
+    """The pieces of a run do not fit together, or need something that does not run yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One named piece of a run and the file it comes from."""
+
+    kind: str
+    name: str
+    loaded: Loaded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything that decides a run, except the images."""
+
+    items: dict[str, Item]
+    parameters: dict[str, str]
+    changes: dict[str, str]
+    seed: int
+    recipe: Settings
+    dataset: Settings
+    split: Settings
+    train: Settings
+    data: Given
+
+    def space(self, genotype: Genotype | None = None) -> Space:
+        """The space on this run's data; with a genotype its target is resolved."""
+        item = self.items["space"]
+        given: dict[str, Any] = dict(self.parameters)
+        block = _block(item)
+        if "data" in block.params:
+            given["data"] = self.data
+        for name, value in self.recipe.network:
+            given.setdefault(name, value)
+        return driver.space(item.loaded, item.name, given, genotype=genotype)
+
+    def sources(self) -> list[dict[str, str]]:
+        """Every text the run depends on."""
+        found: dict[str, str] = {}
+        for item in self.items.values():
+            for source in item.loaded.program.sources:
+                found[source.name] = source.text
+        return [{"name": n, "text": t} for n, t in found.items()]
+
+
+def _block(item: Item) -> Block:
+    definition = item.loaded.program.find(item.kind, item.name)
+    block = item.loaded.program.flat.block(definition) if definition else None
+    if block is None:
+        raise UnknownName(f"no {item.kind} `{item.name}`")
+    return block
+
+
+def find(kind: str, name: str | None, main: Loaded, extra: Sequence[Loaded] = ()) -> Item:
+    """A piece by name: in the file (defined, else imported), then in the bundled library.
+
+    Without a name: the first one the file defines, else the default. Raises UnknownName.
+    """
+    own = main.program.names(kind)
+    if kind == "space":
+        return Item(kind, driver.main_space(main, name), main)
+    wanted = name or (own[-1] if own else DEFAULTS[kind])
+    for loaded in (main, *extra):
+        if loaded.program.find(kind, wanted) is not None:
+            return Item(kind, wanted, loaded)
+    file = driver.where_bundled(wanted, kind)
+    if file is None and Path(wanted).is_file():
+        loaded = driver.load(wanted)
+        names = loaded.program.names(kind)
+        if names:
+            return Item(kind, names[0], loaded)
+    if file is None:
+        known = [*own, *driver.index(kind)]
+        advice = did_you_mean(wanted, known, limit=0)
+        raise UnknownName(f"there is no {kind} `{wanted}`" + (f"; {advice}" if advice else ""))
+    return Item(kind, wanted, driver.load(file, check=False))
+
+
+def make(
+    main: Loaded,
+    *,
+    names: Mapping[str, str | None],
+    parameters: Mapping[str, str],
+    changes: Mapping[str, str],
+    seed: int,
+) -> Plan:
+    """The plan of a run. `changes` are recipe or train slots: `epochs`, `batch`, `train.epochs`.
+
+    Raises UnknownName, CompileError, PlanError.
+    """
+    items = {kind: find(kind, names.get(kind), main) for kind in KINDS}
+    dataset = _settings(items["dataset"])
+    shape, classes = dataset.get("shape"), dataset.get("classes")
+    if not isinstance(shape, Shape):
+        raise PlanError(f"data set `{dataset.name}` has no `shape`")
+    data = Given(dataset.name, shape, int(classes) if classes is not None else 0)
+    data_block = _block(items["dataset"])
+    network = _network(items["space"], parameters, data)
+    recipe_changes, train_changes = _changes(changes)
+    recipe = _settings(items["recipe"], data=data_block, changes=recipe_changes, network=network)
+    train = _settings(items["train"], data=data_block, changes=train_changes)
+    if recipe.get("augment") is None and all(k != "augment" for k, _ in recipe.values):
+        recipe = _with(recipe, "augment", dataset.get("augment"))
+    if train.get("augment") is None and all(k != "augment" for k, _ in train.values):
+        train = _with(train, "augment", dataset.get("augment"))
+    plan = Plan(
+        items=items,
+        parameters=dict(parameters),
+        changes=dict(changes),
+        seed=seed,
+        recipe=recipe,
+        dataset=dataset,
+        split=_settings(items["split"]),
+        train=train,
+        data=data,
+    )
+    reasons = refused(recipe)
+    if reasons:
+        raise PlanError(
+            f"recipe `{recipe.name}` is understood but this version does not run it: "
+            + "; ".join(reasons)
+        )
+    return plan
+
+
+def _with(settings: Settings, slot: str, value: Any) -> Settings:
+    from dataclasses import replace
+
+    return replace(settings, values=(*settings.values, (slot, value)))
+
+
+def _network(item: Item, parameters: Mapping[str, str], data: Given) -> dict[str, Any]:
+    """The parameters of the space, for recipes that read `network.P`."""
+    block = _block(item)
+    given: dict[str, Any] = {k: driver.value(v) for k, v in parameters.items()}
+    if "data" in block.params:
+        given["data"] = data
+    made = driver.space(item.loaded, item.name, given)
+    return {name: driver.value(text) for name, text in made.parameters}
+
+
+def _changes(changes: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    recipe: dict[str, Any] = {}
+    train: dict[str, Any] = {}
+    for name, text in changes.items():
+        target, slot = (train, name[6:]) if name.startswith("train.") else (recipe, name)
+        kind = "train" if target is train else "recipe"
+        if schema.BLOCKS[kind].get(slot) != "int":
+            numbers = [s for s, t in schema.BLOCKS[kind].items() if t == "int"]
+            raise PlanError(f"`--set {name}`: only {', '.join(numbers)} can be set here")
+        value = driver.value(text)
+        if isinstance(value, str) or value.denominator != 1 or value < 1:
+            raise PlanError(f"`--set {name}={text}`: a positive whole number is wanted")
+        target[slot] = value
+    return recipe, train
+
+
+def _settings(item: Item, **options: Any) -> Settings:
+    program = item.loaded.program
+    before = len(program.diags)
+    made = program.settings(item.kind, item.name, **options)
+    found = program.diags.items[before:]
+    if made is None or any(d.severity == "error" for d in found):
+        raise CompileError(tuple(found or program.diags))
+    return made
+
+
+def refused(recipe: Settings) -> list[str]:
+    """What of a recipe is checked but not run by this version."""
+    reasons = [f"phase `{name}`" for name, _ in recipe.phases]
+    for slot, value in recipe.values:
+        if value is None or slot in ("epochs", "batch", "augment", "carry"):
+            continue
+        if slot in ("drop_path", "drop_op", "aux", "aux_skip"):
+            reasons.append(f"`{slot} = {show(value)}`")
+            continue
+        if not isinstance(value, Component):
+            reasons.append(f"`{slot}`")
+            continue
+        reasons.extend(_refused(slot, value))
+    for slot in ("sampler", "weights", "arch", "step", "select", "epochs", "batch"):
+        if recipe.get(slot) is None and slot not in ("step", "select"):
+            reasons.append(f"it has no `{slot}`")
+    return reasons
+
+
+def _refused(slot: str, value: Component) -> list[str]:
+    family = "weights" if slot == "arch" else slot
+    spec = schema.SLOTS.get(family, {}).get(value.name)
+    if spec is None or not spec.runs:
+        return [f"`{slot} = {show(value)}`"]
+    order = value.get("order")
+    if value.name == "alternating" and isinstance(order, Word) and order.text != "first":
+        return [f"`step = alternating(order = {order.text})`"]
+    if value.name == "argmax" and (value.get("limit") or value.get("cells")):
+        return ["`select = argmax(limit, cells)`"]
+    return []
+
+
+def digest(text: str) -> str:
+    """First 16 hexadecimal digits of SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+__all__ = ["KINDS", "Item", "Plan", "PlanError", "Steps", "digest", "find", "make", "refused"]

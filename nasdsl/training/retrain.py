@@ -1,0 +1,133 @@
+"""Retraining: the discrete network from scratch, on its own part of the data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from nasdsl.codegen.discrete import Discrete
+from nasdsl.ir.config import Settings, value_at
+from nasdsl.ir.space import Network
+from nasdsl.training import checkpoint, optimizers
+from nasdsl.training.batches import Evaluation, Stream, derived_generator, derived_seed
+from nasdsl.training.inputs import Inputs, pipeline
+from nasdsl.training.layout import layout_for
+from nasdsl.training.loop import State
+from nasdsl.training.metrics import Meter, evaluate
+from nasdsl.training.search import _assign, _clip, _Laid
+
+
+class Retrain:
+    """The training of a discrete network as a task of the loop.
+
+    The auxiliary head is built when the settings have `aux` and the network has a place for it.
+    """
+
+    name = "retrain"
+
+    def __init__(
+        self, network: Network, settings: Settings, inputs: Inputs, *, seed: int, device: str
+    ) -> None:
+        self.settings, self.inputs = settings, inputs
+        self.device = torch.device(device)
+        self.aux = float(settings.get("aux") or 0)
+        self.net = Discrete(
+            network,
+            aux=self.aux > 0 and network.aux is not None,
+            seed=derived_seed(seed, "retrain.weights"),
+        )
+        self.layout = layout_for(network, self.device)
+        self.net.to(device=self.device, memory_format=self.layout)  # type: ignore[call-overload]
+        self.masks = derived_generator(seed, "drop_path")
+        self.train = Stream(
+            inputs.train,
+            inputs.parts.retrain_train,
+            batch_size=int(settings.get("batch")),
+            seed=seed,
+            name="retrain.train",
+            augment=pipeline(settings.get("augment")),
+        )
+        self.epochs = int(settings.get("epochs"))
+        self.steps_per_epoch = self.train.batches_per_pass
+        self.weights = dict(self.net.named_parameters())
+        self.optimizer = optimizers.build(settings.get("weights"), self.weights)
+        loss = settings.get("loss")
+        self.smoothing = float(loss.get("smoothing")) if loss is not None else 0.0
+        self.meter = Meter.on(self.device)
+        torch.manual_seed(derived_seed(seed, "retrain.operations"))
+
+    def step(self, number: int) -> None:
+        def now(value: Any) -> float:
+            return value_at(
+                value,
+                step=number,
+                steps=self.epochs * self.steps_per_epoch,
+                steps_per_epoch=self.steps_per_epoch,
+            )
+
+        self.net.train()
+        x, y = self.train.next_batch()
+        if x.dim() == 4:
+            x = x.contiguous(memory_format=self.layout)
+        drop = self.settings.get("drop_path")
+        probability = now(drop) if drop is not None else 0.0
+        keep = self.net.drop_path_masks(x.shape[0], probability, self.masks, x)
+        logits, aux_logits = self.net.train_step(x, keep)
+        loss = F.cross_entropy(logits, y, label_smoothing=self.smoothing)
+        total = loss
+        if aux_logits is not None:
+            aux = F.cross_entropy(aux_logits, y, label_smoothing=self.smoothing)
+            total = loss + self.aux * aux
+        component = self.settings.get("weights")
+        _assign(total, self.weights)
+        _clip(self.weights, component.get("clip"))
+        optimizers.set_rates(self.optimizer, now(component.get("lr")), now(component.get("decay")))
+        self.optimizer.step()
+        self.meter.add(loss, logits, y)
+
+    def epoch_record(self, epoch: int) -> dict[str, Any]:
+        loss, accuracy = self.meter.read()
+        self.meter = Meter.on(self.device)
+        record: dict[str, Any] = {
+            "train": {"loss": loss, "accuracy": accuracy},
+            "lr": self.optimizer.param_groups[0]["lr"],
+        }
+        if self.inputs.parts.retrain_valid is not None:
+            found = self.measure("valid")
+            record["valid"] = {"loss": found[0], "accuracy": found[1]}
+        return record
+
+    def measure(self, part: str) -> tuple[float, float]:
+        """Loss and accuracy on `valid` or `test`, in evaluation mode."""
+        batch = max(256, int(self.settings.get("batch")))
+        if part == "test":
+            batches = Evaluation(
+                self.inputs.test, range(len(self.inputs.test)), batch_size=batch, name="test"
+            )
+        else:
+            indices = self.inputs.parts.retrain_valid
+            if indices is None:
+                raise ValueError("the split has no `retrain.valid`")
+            batches = Evaluation(self.inputs.train, indices, batch_size=batch)
+        self.net.eval()
+        return evaluate(_Laid(self.net, self.layout), batches)
+
+    def state(self) -> State:
+        tensors = {
+            "network": dict(self.net.state_dict()),
+            "optimizer": optimizers.state(self.optimizer, self.weights),
+            "generators": {"masks": self.masks.get_state(), "global": torch.get_rng_state()},
+            "meters": {"train": self.meter.sums},
+        }
+        return tensors, {"train": self.train.state(), "meters": [self.meter.count]}
+
+    def restore(self, tensors: dict[str, dict[str, Tensor]], values: dict[str, Any]) -> None:
+        checkpoint.load_module(self.net, tensors.get("network", {}), "the network")
+        optimizers.restore(self.optimizer, self.weights, tensors.get("optimizer", {}))
+        self.masks.set_state(tensors["generators"]["masks"])
+        torch.set_rng_state(tensors["generators"]["global"])
+        self.train.restore(values["train"])
+        self.meter = Meter(tensors["meters"]["train"].to(self.device), values["meters"][0])

@@ -1,0 +1,39 @@
+nas 1
+
+# a small DARTS search on the images that come with the package: minutes on two cores
+from "darts.nas" import darts
+from "data/images.nas" import fashion16
+import "recipes/darts.nas" as recipes
+
+space small extends darts {
+  C      = 8
+  layers = 3
+  nodes  = 2
+  data   = fashion16
+  cell normal {
+    out concat(x)
+  }
+  target {
+    C      = 16
+    layers = 5
+  }
+}
+
+recipe quick extends recipes.darts {
+  epochs  = 8
+  arch.lr = 3e-3
+}
+
+split halves {
+  search.train  = data[0%..25%]
+  search.valid  = data[25%..50%]
+  retrain.train = data[0%..100%]
+}
+
+train quick_train {
+  epochs    = 10
+  batch     = 64
+  weights   = sgd(lr = cosine(0.05 -> 0), momentum = 0.9, nesterov = true, decay = 3e-4, clip = 5)
+  augment   = data.augment
+  drop_path = linear(0 -> 0.1)
+}
