@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from nasdsl.codegen.emit import NotExecutable, emit
 from nasdsl.ir.cost import choices
@@ -19,6 +19,8 @@ class Discrete(nn.Module):
     maps each name in `droppable` to a drop-path mask `(n, 1, 1, 1)`, see `drop_path_masks`.
     The auxiliary head exists only with `aux=True`. Weights are drawn from `seed` alone.
     """
+
+    plain: fx.GraphModule
 
     def __init__(self, network: Network, *, aux: bool = False, seed: int = 0) -> None:
         super().__init__()
@@ -34,13 +36,12 @@ class Discrete(nn.Module):
             full = emit(network, "discrete", drop_path=True, aux=aux)
             plain = emit(network, "discrete", modules=full.module)
         self.training_graph = full.module
-        # A graph is no child: its modules are those of the training graph.
-        self.__dict__["plain_graph"] = plain.module
+        # Not a child: its modules are those of the training graph, so modes and moves reach both.
+        object.__setattr__(self, "plain", plain.module)
         self.droppable = full.droppable
 
     def forward(self, x: Tensor) -> Tensor:
-        # The training graph holds the same modules, so modes and moves reach both.
-        result: Tensor = self.__dict__["plain_graph"](x)
+        result: Tensor = self.plain(x)
         return result
 
     def train_step(self, x: Tensor, keep: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
@@ -69,4 +70,4 @@ class Discrete(nn.Module):
     def code(self) -> str:
         from nasdsl.codegen.supernet import annotated
 
-        return annotated(self.__dict__["plain_graph"])
+        return annotated(self.plain)

@@ -47,6 +47,8 @@ class Block:
     parents: list[Block] = field(default_factory=list)
     #: Some of it was lost to mistakes that are reported already: what lacks may be there.
     partial: bool = False
+    #: A parent is missing, so anything may be.
+    orphan: bool = False
 
     def all(self, kind: str) -> list[Piece]:
         """Pieces of a kind, in order."""
@@ -83,8 +85,9 @@ class Flattener:
         self.active.add(key)
         parents = self._parents(definition, node.parents)
         block = Block(definition.kind, definition.name, definition.module, definition.span)
+        block.orphan = len(parents) < len(node.parents) or any(p.orphan for p, _ in parents)
         block.partial = (
-            len(parents) < len(node.parents)
+            block.orphan
             or any(p.partial for p, _ in parents)
             or definition.module.damaged(node.span)
         )
@@ -266,7 +269,7 @@ class Flattener:
             self._put(block, ("set", path[0]), node, node.target.span)
             return
         if block.kind == "space" and path[0] not in ("width", "genotype"):
-            if path[0] not in RESERVED and not self._incomplete(block):
+            if path[0] not in RESERVED and not block.orphan:
                 parent = block.parents[0].name if block.parents else block.name
                 self.diags.add(
                     "E103",
@@ -276,11 +279,6 @@ class Flattener:
                 )
             return
         self._put(block, ("attr", *path), node, node.target.span)
-
-    @staticmethod
-    def _incomplete(block: Block) -> bool:
-        """A parent is missing, so parameters may be as well."""
-        return block.partial and not block.module.damaged(block.span)
 
     def _cell(self, block: Block, node: ast.Cell) -> None:
         name = node.name.text

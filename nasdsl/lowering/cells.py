@@ -42,6 +42,8 @@ class Definition:
     span: Span
     #: Statement, its scope, and the block of statements it belongs to.
     statements: list[tuple[ast.CellStmt, Env, int]] = field(default_factory=list)
+    #: A statement was lost to a syntax error: what lacks may have stood there.
+    partial: bool = False
 
 
 def find(ctx: Context, name: str, env: Env, span: Span) -> Definition:
@@ -49,6 +51,8 @@ def find(ctx: Context, name: str, env: Env, span: Span) -> Definition:
     found = resolve(ctx, name, env)
     node = found.node if isinstance(found, Def | Piece) else None
     if not isinstance(node, ast.Cell):
+        if name in env.module.lost:
+            raise Broken
         raise ctx.fail("E101", span, f"unknown cell `{name}`")
     definition = Definition(name, node.name.span)
     _collect(ctx, found, definition, set())
@@ -63,11 +67,14 @@ def _collect(ctx: Context, found: Any, into: Definition, active: set[int]) -> No
     if isinstance(found, Piece) and found.previous is not None:
         _collect(ctx, found.previous, into, active)
     env = Env(found.module) if isinstance(found, Def) else Env(found.origin.module, ctx.block)
+    into.partial = into.partial or env.module.damaged(node.span)
     for parent in node.parents:
         above = resolve(ctx, parent.text, env)
         if isinstance(above, Piece) and above.node is node and above.previous is not None:
             above = above.previous
         if not isinstance(above, Def | Piece) or not isinstance(above.node, ast.Cell):
+            if parent.text in env.module.lost:
+                raise Broken
             raise ctx.fail("E101", parent.span, f"unknown cell `{parent.text}`")
         _collect(ctx, above, into, active)
     for param in node.params:
@@ -171,6 +178,8 @@ def _inputs(work: _Build, shapes: tuple[Shape, ...]) -> tuple[CellInput, ...]:
     ctx = work.ctx
     found = [(s, e) for s, e, _ in work.definition.statements if isinstance(s, ast.In)]
     if not found:
+        if work.definition.partial:
+            raise Broken
         raise ctx.fail(
             "E204", work.definition.span, f"cell `{work.definition.name}` has no `in`", "`in a`"
         )
@@ -214,6 +223,7 @@ class _NodeSpec:
     value: ast.Value | None
     env: Env
     span: Span
+    statement: Span
 
 
 def _nodes(work: _Build) -> list[_NodeSpec]:
@@ -238,7 +248,10 @@ def _nodes(work: _Build) -> list[_NodeSpec]:
             names = work.arrays[base]
         work.arrays[base] = names
         specs[base] = (
-            [_NodeSpec(n, statement.value, env, statement.name.span) for n in names],
+            [
+                _NodeSpec(n, statement.value, env, statement.name.span, statement.span)
+                for n in names
+            ],
             layer,
         )
     nodes = [spec for group, _ in specs.values() for spec in group]
@@ -259,6 +272,8 @@ def _ends(
             raise ctx.fail("E202", end.span, f"`{name}` is an input; it has no index")
         return [name]
     if name not in work.arrays:
+        if name in env.module.lost:
+            raise Broken
         known = [*work.input_names, *work.arrays, *(["out"] if may_out else [])]
         raise ctx.fail("E101", end.span, f"unknown node `{name}`", did_you_mean(name, known))
     nodes = work.arrays[name]
@@ -426,12 +441,14 @@ def _assemble(
         arriving: list[CellEdge] = []
         into = [e for e in edge_specs if e.target == spec.name]
         if not into:
-            ctx.diags.add(
-                "E210",
-                spec.span,
-                f"nothing reaches `{spec.name}`",
-                help=f"add an edge: `edge … -> {spec.name}`",
-            )
+            if not work.definition.partial:
+                alone = [s.name for s in specs if not any(e.target == s.name for e in edge_specs)]
+                ctx.diags.add(
+                    "E210",
+                    spec.statement,
+                    f"nothing reaches {_listed(alone)}",
+                    help=f"add an edge: `edge … -> {spec.name}`",
+                )
             raise Broken
         for edge in into:
             try:
@@ -478,8 +495,13 @@ def _assemble(
         span=work.definition.span,
     )
     if gene is None:
-        _finish(work, cell)
+        _finish(work, cell, specs)
     return cell
+
+
+def _listed(names: list[str]) -> str:
+    shown = [f"`{name}`" for name in names[:4]]
+    return ", ".join(shown) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 def _place_shape(work: _Build) -> Shape:
@@ -622,6 +644,8 @@ def _output(
     ctx = work.ctx
     found = [(s, e) for s, e, _ in work.definition.statements if isinstance(s, ast.Out)]
     if not found:
+        if work.definition.partial:
+            raise Broken
         raise ctx.fail(
             "E204", work.definition.span, f"cell `{work.definition.name}` has no `out`", "`out x`"
         )
@@ -709,17 +733,21 @@ class _Out:
         return Join(how=how, parts=outputs), first
 
 
-def _finish(work: _Build, cell: Cell) -> None:
+def _finish(work: _Build, cell: Cell, specs: list[_NodeSpec]) -> None:
     """Warnings on unused nodes, and the rows of the cell's alpha table."""
     ctx = work.ctx
     live = cell.live()
-    for node in cell.nodes:
-        if node.name not in live:
+    unused: dict[Span, list[str]] = {}
+    for spec in specs:
+        if spec.name in work.shapes and spec.name not in live:
+            unused.setdefault(spec.statement, []).append(spec.name)
+    for span, names in unused.items():
+        if not work.definition.partial:
             ctx.diags.add(
                 "W210",
-                node.span or work.definition.span,
-                f"`{node.name}` does not reach `out`",
-                help="it will be trimmed",
+                span,
+                f"{_listed(names)} {'do' if len(names) > 1 else 'does'} not reach `out`",
+                help="it will be trimmed" if len(names) == 1 else "they will be trimmed",
             )
     rows: list[tuple[str, tuple[str, ...]]] = []
     for target in [*(n.name for n in cell.nodes), "out"]:

@@ -34,6 +34,7 @@ from nasdsl.lowering.scope import Broken
 from nasdsl.source import Span
 from nasdsl.syntax import ast
 from nasdsl.syntax.formatter import format_value
+from nasdsl.syntax.reserved import RESERVED
 
 _SHAPES = {"image": 3, "series": 2, "volume": 4, "features": 1, "tokens": 1}
 _BLOCK_KINDS = ("space", "recipe", "dataset", "split", "train", "suite")
@@ -69,6 +70,10 @@ class Configs:
     data: Block | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
     depth: int = 0
+    #: The recipe that is being evaluated.
+    recipe: str = ""
+    #: Where the keys of `steps` were written.
+    keys: dict[tuple[int, Time], Span] = field(default_factory=dict)
     #: Components that are legal where a value is being evaluated; they go before blocks.
     legal: Mapping[str, Spec] = field(default_factory=dict)
 
@@ -85,6 +90,7 @@ class Configs:
 
     def of_block(self, block: Block) -> Settings:
         slots = BLOCKS[block.kind]
+        self.recipe = block.name
         values: dict[str, Any] = {}
         network: dict[str, Any] = {}
         before = len(self.diags.errors)
@@ -153,12 +159,13 @@ class Configs:
         if kind == "recipe" and path[0] == "network" and len(path) == 2:
             value = self.value(node.value, scope)
             if self.network is not None and path[1] not in self.network:
+                end = node.target.span.end
                 raise self.fail(
                     "E331",
-                    node.target.span,
+                    Span(node.target.span.source, end - len(path[1]), end),
                     f"space `{self.space}` has no parameter `{path[1]}`, which "
                     f"{self._where(piece)} sets",
-                    f"the recipe needs a space with `{path[1]}`",
+                    f"recipe {self.recipe or piece.origin.name} needs a space with `{path[1]}`",
                 )
             network[path[1]] = value
             return
@@ -168,6 +175,8 @@ class Configs:
         if len(path) == 2 and path[0] in slots and slots[path[0]].startswith("component"):
             self._change(path, node, values, scope, slots[path[0]])
             return
+        if path[0] in RESERVED or scope.block.orphan:
+            raise Broken
         legal = [s for s in slots if "." not in s or kind == "split"]
         if kind == "recipe":
             legal.append("network")
@@ -222,7 +231,9 @@ class Configs:
         values: dict[str, Any] = {}
         network: dict[str, Any] = {}
         inherited: dict[str, Any] = {}
-        quiet = Configs(Diagnostics(), self.flat, None, "", self.data, {}, self.depth)
+        quiet = Configs(
+            Diagnostics(), self.flat, None, "", self.data, {}, self.depth, keys=self.keys
+        )
         quiet._attrs(block, block, slots, inherited, {})
         values.update(inherited)
         made = [
@@ -350,9 +361,10 @@ class Configs:
     def _keys(self, steps: Steps, total: int, block: Block, slot: str) -> None:
         for time, _ in steps.entries:
             if time.epochs(total) >= total:
+                where = steps.span or self._span(block, "attr", slot)
                 self.diags.add(
                     "E332",
-                    steps.span or self._span(block, "attr", slot),
+                    self.keys.get((id(steps.span), time), where),
                     f"schedule key `{float(time.value):g}` lies beyond `epochs = {total}`",
                     help=f"keys run from 0 to {total - 1}",
                 )
@@ -742,6 +754,8 @@ class Configs:
             if definition is not None and definition.kind in _BLOCK_KINDS and not known:
                 # A component of a slot may carry the name of a block: `sampler = softmax`.
                 return Ref(definition.kind, name)
+            if definition is None and name in scope.module.lost and not known:
+                raise Broken
             return Word(name)
         if name == "network" and scope.block.kind == "recipe":
             return self._network(node)
@@ -997,6 +1011,7 @@ class Configs:
                 and time.value <= entries[-1][0].value
             ):
                 raise self.fail("E335", key.span, "keys of a schedule rise", "sort the entries")
+            self.keys[id(node.span), time] = key.span
             entries.append((time, self.value(value, scope)))
         first = entries[0][0]
         events = all(isinstance(v, Component | Word) for _, v in entries)

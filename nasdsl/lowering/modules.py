@@ -47,6 +47,8 @@ class Module:
     names: dict[str, Def] = field(default_factory=dict)
     files: dict[str, Module] = field(default_factory=dict)
     own: list[Def] = field(default_factory=list)
+    #: What was imported: the path as written, and the module it led to.
+    imported: list[tuple[str, Module]] = field(default_factory=list)
     #: Words of text given up after mistakes: unknown names among them are not reported again.
     lost: set[str] = field(default_factory=set)
     #: The ranges of that text.
@@ -177,6 +179,8 @@ class Loader:
 
     def _import(self, module: Module, item: ast.Import) -> None:
         target = self._target(module, item)
+        if target is not None:
+            module.imported.append((item.path.value, target))
         if isinstance(item, ast.ImportFile):
             if target is None:
                 module.lost.add(item.alias.text)

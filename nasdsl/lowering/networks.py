@@ -287,6 +287,7 @@ def _shared(
 def _nested(
     ctx: Context, name: str, env: Env, place: Place, inp: Shape, span: Span, fresh: bool
 ) -> Op:
+    ctx.made += 1
     definition = cells.find(ctx, name, env, span)
     if cells.input_count(definition) != 1:
         raise ctx.fail("E226", span, f"cell `{name}` has several inputs; an operation has one")

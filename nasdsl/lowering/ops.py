@@ -259,7 +259,7 @@ def candidate(ctx: Context, item: Item, place: Place, inp: Shape, *, use: Span) 
     """A member of a set: its body, or the op of its name."""
     place = replace(place, c_in=inp.channels)
     if item.node is not None:
-        return apply(ctx, item.node, item.env, place, inp)
+        return _body(ctx, item.node, item.env, place, inp)
     env = item.env
     for where in (env, Env(env.module)):
         found = resolve(ctx, item.label, where)
@@ -268,7 +268,25 @@ def candidate(ctx: Context, item: Item, place: Place, inp: Shape, *, use: Span) 
             return apply(ctx, name, where, place, inp)
     if item.label in OPS:
         return primitive(ctx, item.label, (), use, env, place, inp)
-    raise unknown(ctx, ast.Name(span=item.span, parts=(item.label,)), env, "op")
+    owner = f" in op set `{item.owner}`" if item.owner else ""
+    raise unknown(ctx, ast.Name(span=item.span, parts=(item.label,)), env, "op", owner)
+
+
+def _body(ctx: Context, node: ast.Value, env: Env, place: Place, inp: Shape) -> Op:
+    """A candidate's body; one that decides nothing is the same at every equal place."""
+    if env.locals or ctx.genotype is not None:
+        return apply(ctx, node, env, place, inp)
+    key = (
+        *(id(node), id(env.module), env.block is None, inp),
+        *(place.stride, place.width, place.c_in, place.searched),
+    )
+    known = ctx.bodies.get(key)
+    if known is None:
+        before = ctx.made
+        known = apply(ctx, node, env, place, inp)
+        if ctx.made == before:
+            ctx.bodies[key] = known
+    return known
 
 
 def _fresh(ctx: Context, node: ast.Unary, env: Env, place: Place, inp: Shape) -> Op:

@@ -14,8 +14,8 @@ from nasdsl.ir.config import Settings
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.optable import OPS
 from nasdsl.ir.schema import BLOCKS
-from nasdsl.ir.space import Space
-from nasdsl.lowering import networks
+from nasdsl.ir.space import Decision, Space
+from nasdsl.lowering import networks, pairs
 from nasdsl.lowering.blocks import Block, Flattener
 from nasdsl.lowering.configs import Configs
 from nasdsl.lowering.modules import Def, Loader, Module, library
@@ -41,6 +41,18 @@ class Program:
     def names(self, kind: str) -> tuple[str, ...]:
         """Names of a kind that this file defines, in order."""
         return tuple(d.name for d in self.module.defined(kind))
+
+    def imports(self) -> list[tuple[Module, list[tuple[str, str]]]]:
+        """Every module reached, each with its imports: path written, key of the module."""
+        found: dict[str, tuple[Module, list[tuple[str, str]]]] = {}
+        todo = [self.module]
+        while todo:
+            module = todo.pop()
+            if module.key in found:
+                continue
+            found[module.key] = (module, [(path, m.key) for path, m in module.imported])
+            todo.extend(m for _, m in module.imported)
+        return list(found.values())
 
     def find(self, kind: str, name: str) -> Def | None:
         """A definition this file defines or imports; `file.name` is looked up in that file."""
@@ -94,7 +106,11 @@ class Program:
             data,
             changes or {},
         )
-        return configs.settings(definition)
+        made = configs.settings(definition)
+        block = self.flat.block(definition)
+        if kind == "recipe" and made is not None and block is not None and space is not None:
+            pairs.fits(self.diags, block, made, space)
+        return made
 
 
 def load(
@@ -118,7 +134,9 @@ def check(program: Program) -> None:
             case "op" | "ops" | "candidate":
                 _operation(program, definition)
             case kind if kind in BLOCKS:
-                Configs(program.diags, program.flat).settings(definition)
+                made = Configs(program.diags, program.flat).settings(definition)
+                if kind == "suite" and made is not None:
+                    pairs.check_suite(program.diags, program.flat, definition, made)
 
 
 def _space(program: Program, definition: Def) -> None:
@@ -148,6 +166,8 @@ def _require(program: Program, space: Space, node: ast.Require) -> None:
     measure = {"params": "params", "flops": "macs"}.get(value.left.text)
     if measure is None or not isinstance(value.right, ast.Number):
         return
+    if not all(_independent(d) for d in space.decisions):
+        return  # widths and depths: the smallest architecture is not the sum of smallest options
     limit = value.right.value
     largest = value.op in (">", ">=")
     found, labels = cost.extreme(space, measure, largest=largest)
@@ -164,6 +184,11 @@ def _require(program: Program, space: Space, node: ast.Require) -> None:
             f"leaves 0 of {of} architectures ({which}: {amount}{using})",
             help="lower the limit" if largest else "raise the limit",
         )
+
+
+def _independent(decision: Decision) -> bool:
+    """Whether costs add up over the options of a decision."""
+    return decision.kind == "op" and not any(decision.nested)
 
 
 def _measures(node: Any) -> list[ast.Name]:
@@ -194,17 +219,32 @@ def _operation(program: Program, definition: Def) -> None:
         _names(program, node.value, params, module)
     elif isinstance(node, ast.Ops):
         own = {c.name.text for c in node.candidates}
+        for parent in node.parents:
+            _names(program, parent, set(), module)
         for candidate in node.candidates:
             if candidate.value is not None:
                 _names(program, candidate.value, own, module)
-            elif not _known(candidate.name.text, set(), module):
-                _unknown(program, candidate.name.text, candidate.name.span, module)
+            elif not _is_op(candidate.name.text, module):
+                where = f" in op set `{node.name.text}`"
+                _unknown(program, candidate.name.text, candidate.name.span, module, where)
 
 
 def _known(name: str, local: set[str], module: Module) -> bool:
     return (
         name in local or name in _FREE or name in OPS or name in _FUNCTIONS or name in module.names
     )
+
+
+def _is_op(name: str, module: Module) -> bool:
+    """Whether a candidate without a body has one elsewhere."""
+    if name in OPS:
+        return True
+    known = module.names.get(name)
+    return known is not None and (known.kind != "candidate" or _has_body(known.node))
+
+
+def _has_body(node: Any) -> bool:
+    return isinstance(node, ast.Candidate) and node.value is not None
 
 
 def _names(program: Program, node: Any, local: set[str], module: Module) -> None:
@@ -229,10 +269,12 @@ def _names(program: Program, node: Any, local: set[str], module: Module) -> None
                 _names(program, item, local, module)
 
 
-def _unknown(program: Program, name: str, span: Span, module: Module) -> None:
+def _unknown(program: Program, name: str, span: Span, module: Module, where: str = "") -> None:
+    if name in module.lost:
+        return
     found = did_you_mean(name, [*module.names, *OPS, *_FREE], limit=0)
     if found is not None:
         known = module.names.get(found.split("`")[1])
         if known is not None:
             found += f" defined {known.span.source.name}:{known.span.line}"
-    program.diags.add("E101", span, f"unknown op `{name}`", help=found)
+    program.diags.add("E101", span, f"unknown op `{name}`{where}", help=found)

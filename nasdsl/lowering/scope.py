@@ -85,6 +85,9 @@ class Context:
     nest: Callable[[str, Env, Place, Shape, Span, bool], Op] | None = None
     cells: dict[Any, Cell] = field(default_factory=dict)
     depth: int = 0
+    #: How many decisions have been made and cells nested; bodies that make none are kept.
+    made: int = 0
+    bodies: dict[Any, Op] = field(default_factory=dict)
 
     def fail(self, code: str, span: Span, message: str, help: str | None = None) -> Broken:
         """Record an error; the caller raises what comes back."""
@@ -93,6 +96,7 @@ class Context:
 
     def identity(self, wanted: str, node: ast.Node) -> str:
         """An identity for the decision that `node` makes; equal wishes get a number."""
+        self.made += 1
         name, n = wanted, 1
         while self.owners.setdefault(name, id(node)) != id(node):
             n += 1
@@ -226,6 +230,8 @@ def where_defined(ctx: Context, env: Env, name: str) -> str:
     """` defined darts.nas:20`, for a suggestion."""
     found = resolve(ctx, name, env)
     span = found.span if isinstance(found, Def | Piece) else None
+    if isinstance(found, Member) and isinstance(found.piece.node, ast.Ops):
+        span = next((c.span for c in found.piece.node.candidates if c.name.text == name), None)
     return f" defined {span.source.name}:{span.line}" if span is not None else ""
 
 

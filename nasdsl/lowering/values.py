@@ -45,6 +45,8 @@ class Item:
     node: ast.Value | None
     env: Env
     span: Span
+    #: The op set that holds it.
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,7 @@ def _def(ctx: Context, found: Def, node: ast.Name, place: Place | None) -> Any:
             raise ctx.fail("E213", node.span, f"`{node.text}` is an operation, not a number")
 
 
-def unknown(ctx: Context, node: ast.Name, env: Env, what: str) -> Broken:
+def unknown(ctx: Context, node: ast.Name, env: Env, what: str, where: str = "") -> Broken:
     """E101 with a suggestion, unless the name stood in text that was given up."""
     if node.parts[0] in env.module.lost:
         return Broken()
@@ -185,7 +187,7 @@ def unknown(ctx: Context, node: ast.Name, env: Env, what: str) -> Broken:
     if near is not None:
         name = near.split("`")[1]
         near += where_defined(ctx, env, name)
-    return ctx.fail("E101", node.span, f"unknown {what} `{node.text}`", near)
+    return ctx.fail("E101", node.span, f"unknown {what} `{node.text}`{where}", near)
 
 
 def _member(ctx: Context, node: ast.Name, found: Any) -> Any:
@@ -409,7 +411,7 @@ def ops_set(ctx: Context, node: ast.Ops, env: Env) -> SetValue:
     for candidate in node.candidates:
         label = candidate.name.text
         items = [i for i in items if i.label != label]
-        items.append(Item(label, candidate.value, env, candidate.name.span))
+        items.append(Item(label, candidate.value, env, candidate.name.span, node.name.text))
     return SetValue(tuple(items))
 
 

@@ -83,13 +83,14 @@ class FactorizedReduce(nn.Module):
     extent is padded right and below, so that every strided operation yields ceil(n / 2).
     """
 
-    def __init__(self, prim: Prim) -> None:
+    def __init__(
+        self, c_in: int, c_out: int, pad: tuple[int, int], *, bias: bool, affine: bool
+    ) -> None:
         super().__init__()
-        half, bias = prim.out.channels // 2, bool(prim.get("bias"))
-        self.conv1 = nn.Conv2d(prim.inp.channels, half, 1, stride=2, bias=bias)
-        self.conv2 = nn.Conv2d(prim.inp.channels, half, 1, stride=2, bias=bias)
-        self.bn = nn.BatchNorm2d(prim.out.channels, affine=bool(prim.get("affine")))
-        self.pad = tuple(n % 2 for n in prim.inp.space)
+        self.conv1 = nn.Conv2d(c_in, c_out // 2, 1, stride=2, bias=bias)
+        self.conv2 = nn.Conv2d(c_in, c_out // 2, 1, stride=2, bias=bias)
+        self.bn = nn.BatchNorm2d(c_out, affine=affine)
+        self.pad = pad
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(x)
@@ -97,3 +98,15 @@ class FactorizedReduce(nn.Module):
         if any(self.pad):
             shifted = F.pad(x, (0, self.pad[1], 0, self.pad[0]))
         return self.bn(torch.cat([self.conv1(x), self.conv2(shifted[:, :, 1:, 1:])], dim=1))
+
+
+def halving(prim: Prim) -> nn.Module:
+    """`factorized_reduce(out, bias, affine)`."""
+    height, width = prim.inp.space
+    return FactorizedReduce(
+        prim.inp.channels,
+        prim.out.channels,
+        (height % 2, width % 2),
+        bias=bool(prim.get("bias")),
+        affine=bool(prim.get("affine")),
+    )

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from nasdsl.ir.op import Prim
-from nasdsl.ir.shape import RANK
 
 
 class Zeros(nn.Module):
@@ -43,15 +42,16 @@ def noise(prim: Prim) -> nn.Module:
 class SqueezeExcite(nn.Module):
     """Channel attention: mean, bottleneck, relu, expansion, hard sigmoid, product."""
 
-    def __init__(self, prim: Prim) -> None:
+    def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
-        channels, rank = prim.inp.channels, RANK[prim.inp.kind]
-        hidden = channels // prim.integer("ratio")
-        self.rank = rank
         self.squeeze = nn.Linear(channels, hidden)
         self.expand = nn.Linear(hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         pooled = x.flatten(2).mean(2)
         gate = nn.functional.hardsigmoid(self.expand(nn.functional.relu(self.squeeze(pooled))))
-        return x * gate.reshape(*gate.shape, *([1] * self.rank))
+        return x * gate.reshape(*gate.shape, *([1] * (x.dim() - 2)))
+
+
+def squeeze_excite(prim: Prim) -> nn.Module:
+    return SqueezeExcite(prim.inp.channels, prim.inp.channels // prim.integer("ratio"))

@@ -10,28 +10,34 @@ from nasdsl.ir.op import Prim
 
 
 class PatchEmbed(nn.Module):
-    def __init__(self, prim: Prim) -> None:
+    """One token per patch."""
+
+    def __init__(self, c_in: int, c_out: int, patch: int) -> None:
         super().__init__()
-        size = prim.integer("patch")
-        self.conv = nn.Conv2d(prim.inp.channels, prim.out.channels, size, stride=size)
+        self.conv = nn.Conv2d(c_in, c_out, patch, stride=patch)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x).flatten(2)
+        tokens: Tensor = self.conv(x).flatten(2)
+        return tokens
 
 
 class ClassToken(nn.Module):
-    def __init__(self, prim: Prim) -> None:
+    """A learned token in front of a sequence."""
+
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.token = nn.Parameter(torch.zeros(1, prim.inp.channels, 1))
+        self.token = nn.Parameter(torch.zeros(1, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([self.token.expand(x.shape[0], -1, -1), x], dim=2)
 
 
 class Position(nn.Module):
-    def __init__(self, prim: Prim) -> None:
+    """A learned vector per position, added."""
+
+    def __init__(self, channels: int, length: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(1, *prim.inp.dims))
+        self.weight = nn.Parameter(torch.zeros(1, channels, length))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.weight
@@ -40,12 +46,12 @@ class Position(nn.Module):
 class Attention(nn.Module):
     """Multi-head self-attention; `window` positions back at most where it is set."""
 
-    def __init__(self, prim: Prim) -> None:
+    def __init__(
+        self, channels: int, heads: int, head_dim: int, *, causal: bool, window: int
+    ) -> None:
         super().__init__()
-        channels = prim.inp.channels
-        self.heads = prim.integer("heads")
-        inner = self.heads * prim.integer("head_dim")
-        self.causal, self.window = bool(prim.get("causal")), prim.integer("window")
+        inner = heads * head_dim
+        self.heads, self.causal, self.window = heads, causal, window
         self.qkv = nn.Linear(channels, 3 * inner)
         self.proj = nn.Linear(inner, channels)
 
@@ -63,25 +69,41 @@ class Attention(nn.Module):
         y = F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, is_causal=self.causal and mask is None
         )
-        return self.proj(y.transpose(1, 2).flatten(2)).transpose(1, 2)
+        result: Tensor = self.proj(y.transpose(1, 2).flatten(2)).transpose(1, 2)
+        return result
+
+
+def attention(prim: Prim) -> nn.Module:
+    return Attention(
+        prim.inp.channels,
+        prim.integer("heads"),
+        prim.integer("head_dim"),
+        causal=bool(prim.get("causal")),
+        window=prim.integer("window"),
+    )
 
 
 class Token(nn.Module):
-    def __init__(self, prim: Prim) -> None:
+    """One token of a sequence."""
+
+    def __init__(self, index: int) -> None:
         super().__init__()
-        self.index = prim.integer("index")
+        self.index = index
 
     def forward(self, x: Tensor) -> Tensor:
         return x[:, :, self.index]
 
 
 class Embed(nn.Module):
-    def __init__(self, prim: Prim) -> None:
+    """A vector per token."""
+
+    def __init__(self, vocabulary: int, channels: int) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(prim.integer("vocabulary"), prim.out.channels)
+        self.embedding = nn.Embedding(vocabulary, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.embedding(x).transpose(1, 2)
+        vectors: Tensor = self.embedding(x).transpose(1, 2)
+        return vectors
 
 
 class Fold(nn.Module):
@@ -94,9 +116,9 @@ class Fold(nn.Module):
 class Unfold(nn.Module):
     """Features of pieces back together: `(n p, c)` to `(n, p c)`."""
 
-    def __init__(self, prim: Prim) -> None:
+    def __init__(self, n: int) -> None:
         super().__init__()
-        self.n = prim.integer("n")
+        self.n = n
 
     def forward(self, x: Tensor) -> Tensor:
         return x.reshape(-1, self.n * x.shape[1])

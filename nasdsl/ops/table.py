@@ -32,16 +32,18 @@ MODULES: Mapping[str, Callable[[Prim], nn.Module]] = MappingProxyType(
         "avg_pool": pool.average,
         "global_avg_pool": lambda prim: pool.GlobalAverage(),
         "flatten": lambda prim: nn.Flatten(),
-        "factorized_reduce": conv.FactorizedReduce,
-        "squeeze_excite": plain.SqueezeExcite,
-        "patch_embed": sequence.PatchEmbed,
-        "class_token": sequence.ClassToken,
-        "position": sequence.Position,
-        "attention": sequence.Attention,
-        "token": sequence.Token,
-        "embed": sequence.Embed,
+        "factorized_reduce": conv.halving,
+        "squeeze_excite": plain.squeeze_excite,
+        "patch_embed": lambda prim: sequence.PatchEmbed(
+            prim.inp.channels, prim.out.channels, prim.integer("patch")
+        ),
+        "class_token": lambda prim: sequence.ClassToken(prim.inp.channels),
+        "position": lambda prim: sequence.Position(*prim.inp.dims),
+        "attention": sequence.attention,
+        "token": lambda prim: sequence.Token(prim.integer("index")),
+        "embed": lambda prim: sequence.Embed(prim.integer("vocabulary"), prim.out.channels),
         "fold": lambda prim: sequence.Fold(),
-        "unfold": sequence.Unfold,
+        "unfold": lambda prim: sequence.Unfold(prim.integer("n")),
     }
 )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from nasdsl.diagnostics.model import CompileError
 from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.driver import Loaded, UnknownName
 from nasdsl.ir import schema
-from nasdsl.ir.config import Component, Settings, Steps, Word, show
+from nasdsl.ir.config import Component, Settings, Word, show
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Space
@@ -68,14 +67,6 @@ class Plan:
             given.setdefault(name, value)
         return driver.space(item.loaded, item.name, given, genotype=genotype)
 
-    def sources(self) -> list[dict[str, str]]:
-        """Every text the run depends on."""
-        found: dict[str, str] = {}
-        for item in self.items.values():
-            for source in item.loaded.program.sources:
-                found[source.name] = source.text
-        return [{"name": n, "text": t} for n, t in found.items()]
-
 
 def _block(item: Item) -> Block:
     definition = item.loaded.program.find(item.kind, item.name)
@@ -123,6 +114,17 @@ def make(
     Raises UnknownName, CompileError, PlanError.
     """
     items = {kind: find(kind, names.get(kind), main) for kind in KINDS}
+    return make_from_items(items, parameters=parameters, changes=changes, seed=seed)
+
+
+def make_from_items(
+    items: dict[str, Item],
+    *,
+    parameters: Mapping[str, str],
+    changes: Mapping[str, str],
+    seed: int,
+) -> Plan:
+    """The plan of pieces that are already found. Raises CompileError, PlanError."""
     dataset = _settings(items["dataset"])
     shape, classes = dataset.get("shape"), dataset.get("classes")
     if not isinstance(shape, Shape):
@@ -231,9 +233,4 @@ def _refused(slot: str, value: Component) -> list[str]:
     return []
 
 
-def digest(text: str) -> str:
-    """First 16 hexadecimal digits of SHA-256."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-__all__ = ["KINDS", "Item", "Plan", "PlanError", "Steps", "digest", "find", "make", "refused"]
+__all__ = ["KINDS", "Item", "Plan", "PlanError", "find", "make", "make_from_items", "refused"]

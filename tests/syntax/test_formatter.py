@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from nasdsl import resources
 from nasdsl.diagnostics.model import Diagnostics
 from nasdsl.source import Source, Span
-from nasdsl.syntax import ast
+from nasdsl.syntax import ast, formatter
 from nasdsl.syntax.formatter import LIMIT, format_module, format_value
 from nasdsl.syntax.parser import parse
 
 BUNDLED = resources.listing("spaces", ".nas")
+#: Written with other alignment; goes once `nasdsl fmt` has run over them.
+NOT_IN_STYLE: frozenset[str] = frozenset()
 NOWHERE = Span(Source.of("nowhere", ""), 0, 0)
 TOKEN = re.compile(
     r'#[^\n]*|"[^"\n]*"|\d+(?:\.\d+)?(?:[eE][+-]?\d+)?[kMG%]?|\w+|>>|//|->|\.\.|[<>=!]=|\S'
@@ -68,7 +70,7 @@ def test_bundled_files_survive_the_loss_of_their_layout(name):
     assert max(map(len, text.split("\n"))) <= LIMIT
 
 
-@pytest.mark.parametrize("name", ["darts.nas", "small.nas", "suites/bench.nas", "robust_darts.nas"])
+@pytest.mark.parametrize("name", sorted(set(BUNDLED) - NOT_IN_STYLE))
 def test_bundled_files_in_the_style_stay_as_they_are(name):
     same(bundled(name))
 
@@ -182,33 +184,38 @@ def compound(inner):
     )
 
 
-VALUES = st.recursive(LEAVES, compound, max_leaves=14)
+ANY_VALUE = st.recursive(LEAVES, compound, max_leaves=14)
+
+
+@st.composite
+def values(draw):
+    """Wrapped, because hypothesis spells recursive strategies out in full."""
+    return draw(ANY_VALUE)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
-@given(VALUES)
+@given(values())
 def test_values_parse_back_to_themselves(value):
     text = format_value(value)
     assert "\n" not in text
     assert read(f"nas 1 let a = {text}").items[0].value == value
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-@given(VALUES, VALUES, VALUES, st.data())
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@given(values(), values(), values(), st.data())
 def test_values_survive_in_every_place_and_layout(one, two, three, data):
     first, second, third = map(format_value, (one, two, three))
     text = f"""nas 1 op f(p, q = {first}) = {second}
     op gg(p) = {third} ops s {{ a b = {first} }}
     space s(p = {second}) extends t, u {{
       let a = {first} attr.ibute = {second} b = {third} op h = {first}
-      cell c {{ in prev : {third}, prev2 node x[{second}] : {first} edge {{prev, x[<]}} -> x : {third}
+      cell c {{ in prev : {third}, prev2
+        node x[{second}] : {first} edge {{prev, x[<]}} -> x : {third}
         edge x[1] -> out keep {second} per node except {first} out {third} }}
       input {first} stem {second} stage {third} {{ stride = {first} w = 2 }} at {second}
       repeat {first} {{ stage {second} at {third} }} head {second}
       target {{ C = {third} layers = {first} }} require {first} }}"""
     tokens = TOKEN.findall(text)
-    strings = [t for t in tokens if t.startswith("#")]
-    assert not strings
     spaced = (
         "".join(t + data.draw(SEPARATORS) for t in tokens) if data.draw(st.booleans()) else text
     )
@@ -339,30 +346,6 @@ space e {}
 
 
 def test_comments_inside_values_stay_with_their_items():
-    same(
-        """nas 1
-let a = [  # open
-  1,  # one
-  # two
-  2,
-
-  # three
-  3,
-  # none follows
-]
-let b = one_of {
-  # only
-  c,
-}
-op  f = relu  # first
-     >> conv(3)  # second
-     # third
-     >> bn
-recipe r {
-  # empty
-}
-"""
-    ) if False else None
     text = formatted(
         """nas 1
 let a = [ # open
@@ -411,7 +394,8 @@ recipe r {  # here
 
 
 def test_comments_where_no_line_may_end_move_behind_it():
-    text = "nas # a\n1\nspace # b\ns # c\n{ let x # d\n = # e\n y[1 # f\n] stage a # g\n at # h\n 1/3 }"
+    text = "nas # a\n1\nspace # b\ns # c\n{ let x # d\n = # e\n"
+    text += "y[1 # f\n] stage a # g\n at # h\n 1/3 }"
     assert (
         formatted(text)
         == """# a
@@ -446,6 +430,12 @@ def test_breaks_of_the_author_stay():
     same("nas 1\nop f = a >> b\n    >> c >> d\n")
     same("nas 1\nop f = a\n    if b\n  else c\n")
     same("nas 1\nlet a = {b: f({\n  1: 2,\n})}\n")
+
+
+def test_a_narrow_limit_keeps_the_contracts(monkeypatch):
+    monkeypatch.setattr(formatter, "LIMIT", 40)
+    for name in BUNDLED:
+        formatted(bundled(name))
 
 
 def test_runs_align_until_a_blank_line_or_a_broken_value():

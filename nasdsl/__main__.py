@@ -1,0 +1,5 @@
+"""`python -m nasdsl`."""
+
+from nasdsl.cli.main import main
+
+main()

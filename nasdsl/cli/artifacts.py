@@ -1,0 +1,212 @@
+"""`compile`, `export`, `doctor`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nasdsl.cli.boundary import MISSING, OK, Failure, guarded, say
+from nasdsl.cli.running import pairs
+
+
+@click.command("compile")
+@click.argument("target")
+@click.option("--space", help="Space of the file [default: the one named like it, else the first].")
+@click.option("-P", "parameters", multiple=True, callback=pairs, metavar="NAME=VALUE",
+              help="Parameter of the space.")  # fmt: skip
+@click.option("-o", "--out", type=click.Path(path_type=Path),
+              help="Write a package that needs torch alone.")  # fmt: skip
+@click.option(
+    "--genotype", "text", help="Compile this architecture instead of the supernet: text, or a file."
+)
+@click.option("--mode", type=click.Choice(["dense", "one_path"]), default="dense", show_default=True,
+              help="All options weighed, or only the picked one run.")  # fmt: skip
+@click.option("--emit", "what", type=click.Choice(["summary", "ir", "code", "graph"]),
+              default="summary", show_default=True, help="What is printed.")  # fmt: skip
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the weights."
+)
+@click.option("--force", is_flag=True, help="Overwrite what lies in --out.")
+@guarded
+def compile_(
+    target: str,
+    space: str | None,
+    parameters: dict[str, str],
+    out: Path | None,
+    text: str | None,
+    mode: str,
+    what: str,
+    seed: int,
+    force: bool,
+) -> None:
+    """Compile TARGET (a .nas file or a bundled name) to a supernet, or to one architecture."""
+    from nasdsl import __version__, driver
+    from nasdsl.ir import formats
+
+    loaded = driver.load(target)
+    made = driver.space(loaded, space, parameters)
+    genotype = None
+    if text is not None:
+        genotype = formats.parse(_text(text), made)
+        made = driver.space(loaded, space, parameters, genotype=genotype)
+    if what == "ir":
+        from nasdsl.ir.printer import print_space
+
+        click.echo(print_space(made), nl=False)
+        return
+    if out is not None and out.exists() and any(out.iterdir()) and not force:
+        raise Failure(f"{out} is not empty; --force overwrites", 2)
+    from nasdsl.codegen import package
+    from nasdsl.codegen.discrete import Discrete
+    from nasdsl.codegen.supernet import Supernet
+
+    net: Any
+    if genotype is not None:
+        net = Discrete(made.target, seed=seed)
+    else:
+        net = Supernet(made, mode=mode, seed=seed)
+    if what == "code":
+        click.echo(net.code, nl=False)
+    elif what == "graph":
+        graph = net.plain.graph if genotype is not None else net.graph.graph
+        click.echo(str(graph))
+    else:
+        count = sum(p.numel() for p in net.parameters())
+        kind = "network" if genotype is not None else f"supernet, {mode}"
+        click.echo(f"{made.name}: {kind}, {count:,} parameters")
+    if out is None:
+        return
+    if genotype is not None:
+        found = formats.dumps(
+            genotype, made, None if made.format in ("darts", "nasbench201") else "nas"
+        )
+        package.write_network(
+            net,
+            out,
+            name=made.name,
+            genotype=found.strip(),
+            source=loaded.source.name,
+            version=__version__,
+        )
+    elif mode == "dense":
+        package.write_supernet(net, out, source=loaded.source.name, version=__version__)
+    else:
+        raise Failure("a package holds the dense supernet; leave --mode out", 2)
+    say(f"wrote {out}: import it with torch alone, `load()` gives the module")
+
+
+def _text(given: str) -> str:
+    """A genotype given as text, as a file, or as - for stdin."""
+    import sys
+
+    if given == "-":
+        return sys.stdin.read()
+    place = Path(given)
+    return place.read_text(encoding="utf-8") if len(given) < 500 and place.is_file() else given
+
+
+@click.command()
+@click.argument("source")
+@click.option("--as", "form", type=click.Choice(["auto", "nas", "darts", "nasbench201"]),
+              default="auto", show_default=True, help="nas is the neutral JSON.")  # fmt: skip
+@click.option("--space", help="Space the genotype belongs to, when SOURCE is no run.")
+@click.option("-P", "parameters", multiple=True, callback=pairs, metavar="NAME=VALUE",
+              help="Parameter of the space.")  # fmt: skip
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="File [default: stdout].")
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+@guarded
+def export(
+    source: str,
+    form: str,
+    space: str | None,
+    parameters: dict[str, str],
+    out: Path | None,
+    force: bool,
+) -> None:
+    """Write the genotype of SOURCE (a run folder, a genotype file or text, `-`) in a format."""
+    from nasdsl import driver
+    from nasdsl.ir import formats
+    from nasdsl.ir.genotype import loads
+
+    if (Path(source) / "run.json").is_file():
+        from nasdsl.training.archive import reopen
+        from nasdsl.training.record import RunFolder
+
+        folder = RunFolder(Path(source))
+        if not folder.has("genotype.json"):
+            raise Failure(f"{source} has no genotype yet; go on with: nasdsl run {source} --resume")
+        made = reopen(folder).space()
+        genotype = loads(json.dumps(folder.read("genotype.json")))
+    else:
+        if space is None:
+            raise Failure("--space says which space the genotype belongs to", 2)
+        loaded = driver.load(space)
+        made = driver.space(
+            loaded, space if loaded.program.find("space", space) else None, parameters
+        )
+        genotype = formats.parse(_text(source), made)
+    if genotype.digest is None:
+        from dataclasses import replace
+
+        from nasdsl.ir.printer import digest
+
+        genotype = replace(genotype, digest=digest(made))
+    chosen = form
+    if form == "auto":
+        chosen = made.format if made.format in ("darts", "nasbench201") else "nas"
+    text = formats.dumps(genotype, made, chosen)
+    if out is None or str(out) == "-":
+        click.echo(text, nl=False)
+        return
+    if out.exists() and not force:
+        raise Failure(f"{out} exists; --force overwrites", 2)
+    from nasdsl.training.record import RunFolder
+
+    RunFolder(out.parent).write_text(out.name, text)
+    say(f"wrote {out}")
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text",
+              show_default=True)  # fmt: skip
+@guarded
+def doctor(form: str) -> None:
+    """Say what is installed, which devices there are, and whether the package is whole."""
+    import os
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    from nasdsl import __version__, resources
+
+    found: dict[str, Any] = {"nasdsl": __version__, "python": platform.python_version()}
+    needed = ("torch", "numpy", "networkx", "lark", "click", "rich", "safetensors")
+    optional = ("scikit-learn", "pillow", "torchvision")
+    missing = []
+    for name in (*needed, *optional):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed" + ("" if name in needed else " (optional)")
+            if name in needed:
+                missing.append(name)
+    found["cores"] = os.cpu_count() or 1
+    if "torch" not in missing:
+        import torch
+
+        found["cuda"] = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
+        found["threads"] = torch.get_num_threads()
+    found["bundled files"] = len(resources.listing("spaces", ".nas"))
+    whole = resources.read("grammars", "nas.lark") is not None and found["bundled files"] > 0
+    found["grammar"] = "found" if whole else "missing"
+    if form == "json":
+        click.echo(json.dumps({"schema": 1, **found}, indent=1))
+    else:
+        for name, value in found.items():
+            click.echo(f"{name:14} {value}")
+    if missing or not whole:
+        say(f"missing: {', '.join(missing) or 'bundled files'}")
+        raise SystemExit(MISSING)
+    raise SystemExit(OK)

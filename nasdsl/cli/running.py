@@ -1,0 +1,334 @@
+"""`run` and `retrain`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nasdsl.cli.boundary import STOPPED, Failure, guarded, say
+
+
+def pairs(
+    context: click.Context, option: click.Parameter, given: tuple[str, ...]
+) -> dict[str, str]:
+    """`NAME=VALUE` options as a mapping."""
+    found = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise click.BadParameter(f"`{text}` is not NAME=VALUE")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def _shared(f: Any) -> Any:
+    for option in (
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."),
+        click.option("--threads", type=click.IntRange(1), help="CPU threads [default: all cores]."),
+        click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie."),
+        click.option("--format", "form", type=click.Choice(["text", "json"]), default="text",
+                     show_default=True, help="How the result is shown."),
+    ):  # fmt: skip
+        f = option(f)
+    return f
+
+
+@click.command()
+@click.argument("target", default="quickstart")
+@click.option("--space", help="Space of the file [default: the one named like it, else the first].")
+@click.option("--recipe", help="Recipe: of the file, or bundled.")
+@click.option("--data", "dataset", help="Data set: of the file, or bundled.")
+@click.option("--split", help="Split: of the file, or bundled.")
+@click.option("--train", help="Training settings for retraining.")
+@click.option("-P", "parameters", multiple=True, callback=pairs, metavar="NAME=VALUE",
+              help="Parameter of the space.")  # fmt: skip
+@click.option("--set", "changes", multiple=True, callback=pairs, metavar="SLOT=VALUE",
+              help="epochs, batch; train.epochs, train.batch.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Run folder [default: runs/…].")
+@click.option("--no-retrain", is_flag=True, help="Search only.")
+@click.option("--resume", is_flag=True, help="TARGET is a run folder; go on where it stopped.")
+@click.option("--dry-run", is_flag=True, help="Say what would be run; write nothing.")
+@click.option("--wall-limit", type=float, metavar="SECONDS",
+              help="Stop with a checkpoint after so many seconds.")  # fmt: skip
+@_shared
+@guarded
+def run(
+    target: str,
+    space: str | None,
+    recipe: str | None,
+    dataset: str | None,
+    split: str | None,
+    train: str | None,
+    parameters: dict[str, str],
+    changes: dict[str, str],
+    seed: int,
+    out: Path | None,
+    no_retrain: bool,
+    resume: bool,
+    dry_run: bool,
+    wall_limit: float | None,
+    device: str,
+    threads: int | None,
+    data_dir: Path | None,
+    form: str,
+) -> None:
+    """Search TARGET (a .nas file or a bundled name), then retrain what was found.
+
+    \b
+    TARGET may be a run folder: with --resume it goes on, without it is repeated
+    from the sources it keeps.
+    """
+    from nasdsl import driver
+    from nasdsl.training import plan as plans
+    from nasdsl.training import record
+    from nasdsl.training.archive import reopen
+
+    folder = Path(target)
+    is_run = (folder / "run.json").is_file()
+    if resume and not is_run:
+        raise Failure(f"{target} is no run folder", 2)
+    existing = record.RunFolder(folder) if is_run else None
+    if existing is not None:
+        plan = reopen(existing)
+        device = existing.read("run.json")["device"] if device == "auto" else device
+        threads = threads or existing.read("run.json")["threads"]
+    else:
+        names = {
+            "space": space, "recipe": recipe, "dataset": dataset, "split": split, "train": train,
+        }  # fmt: skip
+        plan = plans.make(
+            driver.load(target), names=names, parameters=parameters, changes=changes, seed=seed
+        )
+    if dry_run:
+        _describe(plan, form)
+        return
+    _execute(
+        plan,
+        existing if resume else None,
+        out,
+        device=device,
+        threads=threads,
+        data_dir=data_dir,
+        form=form,
+        no_retrain=no_retrain,
+        wall_limit=wall_limit,
+    )
+
+
+def _execute(
+    plan: Any,
+    existing: Any,
+    out: Path | None,
+    *,
+    device: str,
+    threads: int | None,
+    data_dir: Path | None,
+    form: str,
+    no_retrain: bool,
+    wall_limit: float | None,
+) -> None:
+    import torch
+
+    from nasdsl.cli.progress import Progress
+    from nasdsl.training import inputs, record
+    from nasdsl.training import run as runs
+    from nasdsl.training.interrupt import Stopped
+
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+    options = runs.Options(
+        device=runs.device_of(device),
+        data_dir=data_dir,
+        retrain=not no_retrain,
+        wall_limit=wall_limit,
+    )
+    prepared = inputs.prepare(
+        plan.dataset, plan.split, data_dir=options.data_dir, device=options.device
+    )
+    runs.check_fit(plan, prepared)
+    names = plan.items
+    if existing is None:
+        place = out or record.fresh_name(Path("runs"), names["space"].name, names["recipe"].name)
+        folder = runs.begin(plan, prepared, place, options)
+    else:
+        folder = existing
+        if folder.read("run.json")["fingerprints"] != prepared.parts.fingerprints():
+            raise record.RunError(
+                f"{folder.path}: the data or the split has changed since it began"
+            )
+    say(
+        f"space {names['space'].name}, recipe {names['recipe'].name}, data {prepared.name} "
+        f"({prepared.shape}, {prepared.classes} classes), {options.device}, "
+        f"{torch.get_num_threads()} threads, seed {plan.seed}"
+    )
+    for warning in prepared.warnings:
+        say(f"note: {warning}")
+    quiet = bool(click.get_current_context().find_root().params.get("quiet"))
+    try:
+        with Progress(quiet=quiet) as progress:
+            outcome = runs.execute(plan, prepared, folder, options, progress)
+    except Stopped as stopped:
+        folder.update(status="stopped")
+        say(f"{stopped}; go on with: nasdsl run {folder.path} --resume")
+        raise SystemExit(STOPPED) from None
+    except BaseException:
+        folder.update(status="failed")
+        raise
+    _report(outcome, folder, form)
+
+
+def _report(outcome: Any, folder: Any, form: str) -> None:
+    if form == "json":
+        click.echo(
+            json.dumps(
+                {
+                    "schema": 1,
+                    "run": str(folder.path),
+                    "genotype": outcome.search["genotype"],
+                    "text": outcome.text,
+                    "valid": outcome.search["valid"],
+                    "discretization_gap": outcome.search["discretization_gap"],
+                    "retrain": outcome.retrain,
+                },
+                indent=1,
+            )
+        )
+        return
+    search = outcome.search
+    click.echo(f"genotype   {wrap(outcome.text, 11)}")
+    click.echo(
+        f"search     {search['valid']['accuracy']:.2f} % on validation images, "
+        f"{search['valid_discrete']['accuracy']:.2f} % as one-hot supernet"
+    )
+    if outcome.retrain is not None:
+        test = outcome.retrain["test"]
+        click.echo(
+            f"retrained  {test['accuracy']:.2f} % on held-out test images "
+            f"({outcome.retrain['params']:,} parameters, {outcome.retrain['epochs']} epochs)"
+        )
+    click.echo(f"run        {folder.path}")
+    say(f"next: nasdsl inspect {folder.path}")
+
+
+def wrap(text: str, indent: int, columns: int = 80) -> str:
+    """Long text over several lines, continued under its beginning."""
+    import textwrap
+
+    lines = text.splitlines()
+    if len(lines) > 1:
+        return f"\n{' ' * indent}".join(lines)
+    wrapped = textwrap.wrap(text, columns - indent, break_long_words=False, break_on_hyphens=False)
+    return f"\n{' ' * indent}".join(wrapped)
+
+
+def _describe(plan: Any, form: str) -> None:
+    from nasdsl.ir import cost
+    from nasdsl.ir.config import show
+
+    space = plan.space()
+    supernet = cost.of_network(space.supernet)
+    found = {
+        "space": space.name,
+        "parameters": dict(space.parameters),
+        "architectures": str(space.size()),
+        "supernet": {"params": supernet.params, "macs": supernet.macs},
+        "recipe": {k: show(v) for k, v in plan.recipe.values if v is not None},
+        "data": {
+            "name": plan.data.name,
+            "shape": str(plan.data.shape),
+            "classes": plan.data.classes,
+        },
+        "split": {k: show(v) for k, v in plan.split.values if v is not None},
+        "train": {k: show(v) for k, v in plan.train.values if v is not None},
+        "seed": plan.seed,
+    }
+    if form == "json":
+        click.echo(json.dumps({"schema": 1, **found}, indent=1))
+        return
+    for name, value in found.items():
+        if isinstance(value, dict):
+            click.echo(name)
+            for key, text in value.items():
+                shown = f"{text:,}" if isinstance(text, int) else text
+                click.echo(f"  {key:14} {wrap(str(shown), 17)}")
+        else:
+            click.echo(f"{name:16} {value}")
+
+
+@click.command()
+@click.argument("run_folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--genotype", "text", help="Another genotype: text, or a file of one.")
+@click.option("--train", help="Other training settings, bundled or a file.")
+@click.option("--set", "changes", multiple=True, callback=pairs, metavar="SLOT=VALUE",
+              help="epochs, batch.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), help="Another seed.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=False,
+              help="Folder for this retraining [default: RUN/retrain-N].")  # fmt: skip
+@_shared
+@guarded
+def retrain(
+    run_folder: Path,
+    text: str | None,
+    train: str | None,
+    changes: dict[str, str],
+    seed: int | None,
+    out: Path | None,
+    device: str,
+    threads: int | None,
+    data_dir: Path | None,
+    form: str,
+) -> None:
+    """Retrain the genotype of RUN_FOLDER, with other settings or another genotype."""
+    from dataclasses import replace
+
+    import torch
+
+    from nasdsl.cli.progress import Progress
+    from nasdsl.ir import formats
+    from nasdsl.ir.genotype import loads
+    from nasdsl.training import inputs, record
+    from nasdsl.training import plan as plans
+    from nasdsl.training import run as runs
+    from nasdsl.training.archive import reopen
+
+    source = record.RunFolder(run_folder)
+    plan = reopen(source)
+    if train is not None or changes:
+        items = dict(plan.items)
+        if train is not None:
+            items["train"] = plans.find("train", train, plan.items["space"].loaded)
+        merged = {**plan.changes, **{f"train.{k}": v for k, v in changes.items()}}
+        plan = plans.make_from_items(
+            items, parameters=plan.parameters, changes=merged, seed=plan.seed
+        )
+    if seed is not None:
+        plan = replace(plan, seed=seed)
+    space = plan.space()
+    if text is not None:
+        place = Path(text)
+        given = place.read_text(encoding="utf-8") if len(text) < 500 and place.is_file() else text
+        genotype = formats.parse(given, space)
+    else:
+        genotype = loads(json.dumps(source.read("genotype.json")))
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+    options = runs.Options(device=runs.device_of(device), data_dir=data_dir)
+    prepared = inputs.prepare(plan.dataset, plan.split, data_dir=data_dir, device=options.device)
+    runs.check_fit(plan, prepared)
+    n = 1
+    while out is None and (run_folder / f"retrain-{n}").exists():
+        n += 1
+    folder = record.RunFolder(out or run_folder / f"retrain-{n}")
+    quiet = bool(click.get_current_context().find_root().params.get("quiet"))
+    with Progress(quiet=quiet) as progress:
+        found = runs.retrain(plan, prepared, genotype, folder, options, progress)
+    folder.write("genotype.json", genotype.as_json())
+    if form == "json":
+        click.echo(json.dumps({"schema": 1, "folder": str(folder.path), **found}, indent=1))
+        return
+    click.echo(f"retrained  {found['test']['accuracy']:.2f} % on held-out test images "
+               f"({found['params']:,} parameters)")  # fmt: skip
+    click.echo(f"folder     {folder.path}")

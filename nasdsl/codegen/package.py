@@ -1,0 +1,316 @@
+"""A compiled network as a Python package that needs torch alone.
+
+<folder>/__init__.py          what to import
+<folder>/model.py             modules and the generated forward, readable
+<folder>/weights.safetensors  the weights
+<folder>/space.json           tables, slots, digest
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import fx, nn
+
+from nasdsl.codegen import emit
+from nasdsl.codegen.discrete import Discrete
+from nasdsl.codegen.supernet import Supernet, annotated
+from nasdsl.ops import conv, norm, plain, pool, sequence
+
+#: Modules of our own whose source goes into the package.
+_OWN: tuple[type[nn.Module], ...] = (
+    conv.Linear,
+    conv.FactorizedReduce,
+    norm.LayerNorm,
+    pool.GlobalAverage,
+    plain.Zeros,
+    plain.Noise,
+    plain.SqueezeExcite,
+    sequence.PatchEmbed,
+    sequence.ClassToken,
+    sequence.Position,
+    sequence.Attention,
+    sequence.Token,
+    sequence.Embed,
+    sequence.Fold,
+    sequence.Unfold,
+)
+
+_HEAD = '''"""{title}
+
+Written by nasdsl {version} from {source}; needs torch alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from pathlib import Path
+
+import torch
+from torch import Tensor, device, nn
+from torch.nn import functional as F
+
+'''
+
+_READER = '''
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file: a header in JSON, then raw little-endian values."""
+    data = bytearray(Path(path).read_bytes())
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(bytes(data[8 : 8 + length]))
+    kinds = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16,
+             "BF16": torch.bfloat16, "I64": torch.int64, "I32": torch.int32, "BOOL": torch.bool}
+    found = {}
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        start, end = (8 + length + n for n in entry["data_offsets"])
+        kind, shape = kinds[entry["dtype"]], entry["shape"]
+        if start == end:
+            found[name] = torch.empty(shape, dtype=kind)
+        else:
+            found[name] = torch.frombuffer(data[start:end], dtype=kind).reshape(shape).clone()
+    return found
+'''
+
+
+def write_supernet(supernet: Supernet, folder: Path, *, source: str, version: str) -> None:
+    """Write a dense supernet: `load()` gives a module `f(x, mix)` with the same weights."""
+    space = supernet.space
+    body = _network(supernet.graph, "Graph", "x, mix")
+    tables = {
+        t.name: {"decisions": t.decisions, "labels": t.labels} for t in supernet.tables.values()
+    }
+    slots = [{"instance": s.instance, "decisions": s.decisions} for s in supernet.slots]
+    tail = f'''
+
+#: Tables of the mix: a row per decision, a column per option.
+TABLES = json.loads(r"""{json.dumps(tables)}""")
+#: Cell instances and the decisions each of them reads.
+SLOTS = json.loads(r"""{json.dumps(slots)}""")
+
+
+class Supernet(nn.Module):
+    """`supernet(x, mix)`: `mix` maps a table to `(rows, columns)`, or an instance to its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.graph = Graph()
+
+    def forward(self, x, mix):
+        rows = {{d: (t, i) for t, v in TABLES.items() for i, d in enumerate(v["decisions"])}}
+        spread = {{}}
+        for slot in SLOTS:
+            if slot["instance"] in mix:
+                spread[slot["instance"]] = mix[slot["instance"]]
+                continue
+            places = [rows[d] for d in slot["decisions"]]
+            first = places[0][0]
+            if slot["decisions"] == TABLES[first]["decisions"]:
+                spread[slot["instance"]] = mix[first]
+            else:
+                columns = max(len(TABLES[t]["labels"][i]) for t, i in places)
+                spread[slot["instance"]] = torch.stack([mix[t][i, :columns] for t, i in places])
+        return self.graph(x, spread)
+
+
+def uniform_mix(like=None):
+    """A mix that weighs all options of a row equally."""
+    found = {{}}
+    for name, table in TABLES.items():
+        widths = [len(row) for row in table["labels"]]
+        mix = torch.zeros(len(widths), max(widths))
+        for i, width in enumerate(widths):
+            mix[i, :width] = 1 / width
+        found[name] = mix if like is None else mix.to(like)
+    return found
+
+
+def load():
+    """The supernet with its weights."""
+    net = Supernet()
+    net.graph.load_state_dict(read_weights(Path(__file__).with_name("weights.safetensors")))
+    return net
+'''
+    _write(
+        folder,
+        title=f"The supernet of the search space `{space.name}`.",
+        body=body + tail,
+        exports=("Supernet", "TABLES", "load", "uniform_mix"),
+        state=supernet.graph.state_dict(),
+        info={"kind": "supernet", "space": space.name, "tables": tables, "slots": slots},
+        source=source,
+        version=version,
+    )
+
+
+def write_network(
+    net: Discrete, folder: Path, *, name: str, genotype: str, source: str, version: str
+) -> None:
+    """Write a discrete network: `load()` gives a module `f(x)` with the same weights."""
+    graph = net.plain
+    body = _network(graph, "Network", "x")
+    tail = '''
+
+def load():
+    """The network with its weights, in evaluation mode."""
+    net = Network()
+    net.load_state_dict(read_weights(Path(__file__).with_name("weights.safetensors")))
+    return net.eval()
+'''
+    _write(
+        folder,
+        title=f"A network of the search space `{name}`: {genotype}",
+        body=body + tail,
+        exports=("Network", "load"),
+        state=graph.state_dict(),
+        info={"kind": "network", "space": name, "genotype": genotype},
+        source=source,
+        version=version,
+    )
+
+
+def _write(
+    folder: Path,
+    *,
+    title: str,
+    body: str,
+    exports: tuple[str, ...],
+    state: dict[str, Any],
+    info: dict[str, Any],
+    source: str,
+    version: str,
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    text = _HEAD.format(title=title, version=version, source=source) + body
+    (folder / "model.py").write_text(text, encoding="utf-8")
+    names = ", ".join(sorted(exports))
+    listed = ", ".join(f'"{e}"' for e in sorted(exports))
+    (folder / "__init__.py").write_text(
+        f'"""{title}"""\n\nfrom .model import {names}\n\n__all__ = [{listed}]\n', encoding="utf-8"
+    )
+    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
+    save_file(tensors, folder / "weights.safetensors")
+    (folder / "space.json").write_text(
+        json.dumps({"schema": 1, "nasdsl": version, "source": source, **info}, indent=1) + "\n",
+        encoding="utf-8",
+    )
+
+
+def _network(graph: fx.GraphModule, name: str, arguments: str) -> str:
+    """Source of our own modules, a class that holds all modules, and its forward."""
+    used = {type(m) for m in graph.modules()}
+    parts = [inspect.getsource(kind) for kind in _OWN if kind in used]
+    forward = annotated(graph)
+    if "nasdsl_codegen_emit__zeros" in forward:
+        parts.append(inspect.getsource(emit._zeros))
+        forward = forward.replace("nasdsl_codegen_emit__zeros", "_zeros")
+    forward = forward.replace(f"def forward(self, {arguments}):", "").strip("\n")
+    built: list[str] = []
+    lines = []
+    for path, module in graph.named_modules():
+        inside = any(path.startswith(f"{b}.") for b in built)
+        if not path or inside or type(module) is nn.Module:
+            continue
+        if isinstance(module, _OWN):
+            built.append(path)
+        lines.append(f'            ("{path}", {_construct(module)}),')
+    installed = "\n".join(lines)
+    parts.append(
+        f'''class {name}(nn.Module):
+    """Modules by place and operation; forward as generated, with the line of its source."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for path, module in (
+{installed}
+        ):
+            owner = self
+            *scopes, last = path.split(".")
+            for scope in scopes:
+                if scope not in owner._modules:
+                    owner.add_module(scope, nn.Module())
+                owner = owner._modules[scope]
+            owner.add_module(last, module)
+
+    def forward(self, {arguments}):
+{forward}
+'''
+    )
+    return "\n\n".join(p.strip("\n") for p in (*parts, _READER)) + "\n"
+
+
+def _construct(module: nn.Module) -> str:
+    """The expression that builds a module."""
+    name = type(module).__name__
+    own = {
+        "FactorizedReduce": lambda m: (
+            f"FactorizedReduce({m.conv1.in_channels}, {2 * m.conv1.out_channels}, {m.pad}, "
+            f"bias={m.conv1.bias is not None}, affine={m.bn.affine})"
+        ),
+        "Linear": lambda m: f"Linear({m.in_features}, {m.out_features}, bias={m.bias is not None})",
+        "GlobalAverage": lambda m: "GlobalAverage()",
+        "Zeros": lambda m: f"Zeros({m.shape})",
+        "Noise": lambda m: f"Noise({m.shape}, {m.std})",
+        "SqueezeExcite": lambda m: (
+            f"SqueezeExcite({m.squeeze.in_features}, {m.squeeze.out_features})"
+        ),
+        "LayerNorm": lambda m: (
+            f"LayerNorm({m.normalized_shape}, eps={m.eps}, "
+            f"elementwise_affine={m.elementwise_affine})"
+        ),
+        "PatchEmbed": lambda m: (
+            f"PatchEmbed({m.conv.in_channels}, {m.conv.out_channels}, {m.conv.stride[0]})"
+        ),
+        "ClassToken": lambda m: f"ClassToken({m.token.shape[1]})",
+        "Position": lambda m: f"Position({m.weight.shape[1]}, {m.weight.shape[2]})",
+        "Attention": lambda m: (
+            f"Attention({m.qkv.in_features}, {m.heads}, {m.proj.in_features // m.heads}, "
+            f"causal={m.causal}, window={m.window})"
+        ),
+        "Token": lambda m: f"Token({m.index})",
+        "Embed": lambda m: f"Embed({m.embedding.num_embeddings}, {m.embedding.embedding_dim})",
+        "Fold": lambda m: "Fold()",
+        "Unfold": lambda m: f"Unfold({m.n})",
+    }
+    if isinstance(module, _OWN):
+        return str(own[name](module))
+    match module:
+        case nn.ConvTranspose1d() | nn.ConvTranspose2d() | nn.ConvTranspose3d():
+            return (
+                f"nn.{name}({module.in_channels}, {module.out_channels}, {module.kernel_size}, "
+                f"stride={module.stride}, padding={module.padding}, "
+                f"output_padding={module.output_padding}, bias={module.bias is not None})"
+            )
+        case nn.Conv1d() | nn.Conv2d() | nn.Conv3d():
+            return (
+                f"nn.{name}({module.in_channels}, {module.out_channels}, {module.kernel_size}, "
+                f"stride={module.stride}, padding={module.padding}, dilation={module.dilation}, "
+                f"groups={module.groups}, bias={module.bias is not None})"
+            )
+        case nn.BatchNorm1d() | nn.BatchNorm2d() | nn.BatchNorm3d():
+            return (
+                f"nn.{name}({module.num_features}, eps={module.eps}, momentum={module.momentum}, "
+                f"affine={module.affine})"
+            )
+        case nn.MaxPool1d() | nn.MaxPool2d() | nn.MaxPool3d():
+            return (
+                f"nn.{name}({module.kernel_size}, stride={module.stride}, padding={module.padding})"
+            )
+        case nn.AvgPool1d() | nn.AvgPool2d() | nn.AvgPool3d():
+            return (
+                f"nn.{name}({module.kernel_size}, stride={module.stride}, "
+                f"padding={module.padding}, count_include_pad={module.count_include_pad})"
+            )
+        case nn.Dropout():
+            return f"nn.Dropout({module.p})"
+        case nn.LeakyReLU():
+            return f"nn.LeakyReLU({module.negative_slope})"
+        case _:
+            return f"nn.{name}()"

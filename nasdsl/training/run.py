@@ -1,0 +1,211 @@
+"""A run from its plan to its result, in a folder that is enough to repeat it."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from nasdsl import __version__
+from nasdsl.ir import formats
+from nasdsl.ir.config import show
+from nasdsl.ir.genotype import Genotype, loads
+from nasdsl.ir.printer import digest
+from nasdsl.training import inputs, record
+from nasdsl.training import plan as plans
+from nasdsl.training.archive import archive
+from nasdsl.training.loop import Watcher, drive
+from nasdsl.training.plan import Plan
+from nasdsl.training.record import RunFolder
+from nasdsl.training.retrain import Retrain
+from nasdsl.training.search import Search
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a run is made; none of it changes what is computed, except device and threads."""
+
+    device: str = "cpu"
+    data_dir: Path | None = None
+    retrain: bool = True
+    wall_limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run gave."""
+
+    genotype: Genotype
+    text: str
+    search: dict[str, Any]
+    retrain: dict[str, Any] | None
+
+
+def device_of(wanted: str) -> str:
+    """`auto` is CUDA where there is one. Raises PlanError for a device that is not there."""
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise plans.PlanError("no CUDA device was found; `--device auto` takes the CPU")
+    try:
+        torch.device(wanted)
+    except RuntimeError:
+        raise plans.PlanError(f"unknown device `{wanted}`") from None
+    return wanted
+
+
+def versions() -> dict[str, str]:
+    """Versions that a result may depend on."""
+    found = {"nasdsl": __version__, "python": platform.python_version(), "torch": torch.__version__}
+    for name in ("numpy", "lark", "safetensors"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+def begin(plan: Plan, prepared: inputs.Inputs, folder: Path, options: Options) -> RunFolder:
+    """A new run folder with everything that decides the run. Raises RunError."""
+    space = plan.space()
+    made = record.create(
+        folder,
+        {
+            "items": {
+                k: {"name": i.name, "file": i.loaded.source.name} for k, i in plan.items.items()
+            },
+            "parameters": plan.parameters,
+            "changes": plan.changes,
+            "seed": plan.seed,
+            "space_digest": digest(space),
+            "architectures": str(space.size()),
+            "recipe": {k: show(v) for k, v in plan.recipe.values},
+            "train": {k: show(v) for k, v in plan.train.values},
+            "split": {k: show(v) for k, v in plan.split.values},
+            "fingerprints": prepared.parts.fingerprints(),
+            "data": {
+                "name": prepared.name,
+                "shape": str(prepared.shape),
+                "classes": prepared.classes,
+            },
+            "device": options.device,
+            "threads": torch.get_num_threads(),
+            "versions": versions(),
+            "argv": sys.argv[1:],
+            "started": record.now(),
+        },
+    )
+    made.write("sources.json", archive(plan))
+    return made
+
+
+def check_fit(plan: Plan, prepared: inputs.Inputs) -> None:
+    """Refuse a space and a data set that do not fit, before anything is trained."""
+    space = plan.space()
+    inp, out = space.supernet.inp, space.supernet.out
+    if inp != prepared.shape or out.channels != prepared.classes:
+        raise plans.PlanError(
+            f"space `{space.name}` takes {inp} and tells {out.channels} classes apart; data set "
+            f"`{prepared.name}` has {prepared.shape} and {prepared.classes} classes (a space with "
+            "the parameter `data` follows its data set)"
+        )
+
+
+def execute(
+    plan: Plan,
+    prepared: inputs.Inputs,
+    folder: RunFolder | None,
+    options: Options,
+    watch: Watcher | None = None,
+) -> Outcome:
+    """Search, select, retrain. Goes on where an earlier attempt stopped. Raises Stopped."""
+    check_fit(plan, prepared)
+    began = time.perf_counter()
+    space = plan.space()
+    if folder is not None and folder.has("result.json"):
+        found = folder.read("result.json")
+    else:
+        search = Search(space, plan.recipe, prepared, seed=plan.seed, device=options.device)
+        drive(
+            search,
+            folder=folder.path if folder else None,
+            watch=watch,
+            wall_limit=options.wall_limit,
+        )
+        found = search.result()
+        found["genotype"]["digest"] = digest(space)
+        found["seconds"] = round(time.perf_counter() - began, 3)
+        if folder is not None:
+            _write_result(folder, found, search)
+    genotype = loads(_dumps(found["genotype"]))
+    outcome = None
+    if options.retrain:
+        outcome = retrain(plan, prepared, genotype, folder, options, watch)
+    if folder is not None:
+        folder.update(status="done", ended=record.now())
+    return Outcome(genotype, found["text"], found, outcome)
+
+
+def _dumps(value: Any) -> str:
+    import json
+
+    return json.dumps(value)
+
+
+def _write_result(folder: RunFolder, found: dict[str, Any], search: Search) -> None:
+    # The genotype first: whatever fails after it, the search is not lost.
+    folder.write("genotype.json", found["genotype"])
+    folder.write_text("genotype.txt", found["text"] + "\n")
+    folder.write("result.json", found)
+    weights = {
+        n: t.detach().cpu().contiguous().clone() for n, t in search.supernet.state_dict().items()
+    }
+    save_file(weights, folder.path / "supernet.safetensors")
+    alphas = {n: t.detach().cpu().clone() for n, t in search.arch.alphas().items()}
+    save_file(alphas, folder.path / "alphas.safetensors")
+
+
+def retrain(
+    plan: Plan,
+    prepared: inputs.Inputs,
+    genotype: Genotype,
+    folder: RunFolder | None,
+    options: Options,
+    watch: Watcher | None = None,
+) -> dict[str, Any]:
+    """Train the target network of a genotype and measure it on the test images."""
+    began = time.perf_counter()
+    if folder is not None and folder.has("retrain/result.json"):
+        found: dict[str, Any] = folder.read("retrain/result.json")
+        return found
+    space = plan.space(genotype)
+    task = Retrain(space.target, plan.train, prepared, seed=plan.seed, device=options.device)
+    place = folder.path / "retrain" if folder is not None else None
+    drive(task, folder=place, watch=watch, wall_limit=options.wall_limit)
+    loss, accuracy = task.measure("test")
+    found = {
+        "test": {"loss": loss, "accuracy": accuracy},
+        "params": sum(p.numel() for n, p in task.net.named_parameters() if not n.startswith("aux")),
+        "epochs": task.epochs,
+        "seconds": round(time.perf_counter() - began, 3),
+        "genotype": formats.dumps(
+            genotype, space, "nas" if space.format == "nas" else None
+        ).strip(),
+    }
+    if prepared.parts.retrain_valid is not None:
+        valid = task.measure("valid")
+        found["valid"] = {"loss": valid[0], "accuracy": valid[1]}
+    if folder is not None and place is not None:
+        weights = {
+            n: t.detach().cpu().contiguous().clone() for n, t in task.net.state_dict().items()
+        }
+        save_file(weights, place / "network.safetensors")
+        folder.write("retrain/result.json", found)
+    return found
