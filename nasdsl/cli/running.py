@@ -221,8 +221,10 @@ def wrap(text: str, indent: int, columns: int = 80) -> str:
     lines = text.splitlines()
     if len(lines) > 1:
         return f"\n{' ' * indent}".join(lines)
-    wrapped = textwrap.wrap(text, columns - indent, break_long_words=False, break_on_hyphens=False)
-    return f"\n{' ' * indent}".join(wrapped)
+    # A pair of a genotype stays on one line.
+    tied = text.replace("', ", "',\0")
+    wrapped = textwrap.wrap(tied, columns - indent, break_long_words=False, break_on_hyphens=False)
+    return f"\n{' ' * indent}".join(wrapped).replace("\0", " ")
 
 
 def _describe(plan: Any, form: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +212,8 @@ def _network(graph: fx.GraphModule, name: str, arguments: str) -> str:
     if "nasdsl_codegen_emit__zeros" in forward:
         parts.append(inspect.getsource(emit._zeros))
         forward = forward.replace("nasdsl_codegen_emit__zeros", "_zeros")
-    forward = forward.replace(f"def forward(self, {arguments}):", "").strip("\n")
+    body = forward.replace(f"def forward(self, {arguments}):", "").strip("\n")
+    forward = textwrap.indent(body, "    ")
     built: list[str] = []
     lines = []
     for path, module in graph.named_modules():

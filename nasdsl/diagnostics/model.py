@@ -93,6 +93,12 @@ class Diagnostics:
                 Diagnostic(code=code, message=message, span=span, help=help, labels=labels)
             )
 
+    def sort(self, first: Source) -> None:
+        """By file, `first` before the others, then by place."""
+        files = list(dict.fromkeys([first.name, *(d.span.source.name for d in self.items)]))
+        rank = {name: i for i, name in enumerate(files)}
+        self.items.sort(key=lambda d: (rank[d.span.source.name], d.span.start))
+
     def __iter__(self) -> Iterator[Diagnostic]:
         return iter(self.items)
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+#: Among so many words all are compared.
+MANY = 400
+
 
 def nearest(word: str, legal: Iterable[str]) -> str | None:
     """The closest legal word, or None where nothing is close."""
     words = [w for w in dict.fromkeys(legal) if w != word]
+    if len(words) > MANY:  # comparing all pairs of a large file would take long
+        words = [w for w in words if w[:1] == word[:1] and abs(len(w) - len(word)) < 3][:MANY]
     close = get_close_matches(word, words, n=1, cutoff=0.6)
     if close:
         return close[0]

@@ -159,13 +159,15 @@ def _parse_darts(text: str, space: Space) -> Genotype:
     if names != ["normal", "reduce"]:
         raise GenotypeError("a genotype has the fields `normal` and `reduce`")
     known = cells(space)
-    model = next(iter(known.values()), None)
-    if model is None:
+    if not known:
         raise GenotypeError(f"space `{space.name}` has no cells")
     picks: list[tuple[str, str]] = []
     outputs: list[tuple[str, tuple[str, ...]]] = []
     for name in names:
-        cell = known.get(name, model)
+        if name not in known:
+            # With one cell only its own table exists; what the text says of the other is moot.
+            continue
+        cell = known[name]
         nodes = [n.name for n in cell.nodes]
         states = [i.name for i in cell.inputs] + nodes
         groups = _groups(fields[name], len(nodes), name)
@@ -181,13 +183,7 @@ def _parse_darts(text: str, space: Space) -> Genotype:
         default = tuple(arrivals(cell.output))
         if joined is not None and joined != default:
             outputs.append((name, joined))
-    standing = set(known)
-    return Genotype(
-        space=space.name,
-        # With one cell only its own table exists; the other half of the text says nothing.
-        picks=tuple(p for p in picks if p[0].split("/")[0] in standing),
-        outputs=tuple(o for o in outputs if o[0] in standing),
-    )
+    return Genotype(space=space.name, picks=tuple(picks), outputs=tuple(outputs))
 
 
 def _groups(value: Any, nodes: int, name: str) -> list[list[tuple[str, int]]]:

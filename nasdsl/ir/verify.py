@@ -32,7 +32,8 @@ class _View:
 
     space: Space
     networks: tuple[Network, ...]
-    stages: tuple[tuple[str, Network, Stage], ...]
+    #: Place, network, position (an auxiliary head stands behind all), stage.
+    stages: tuple[tuple[str, Network, int, Stage], ...]
     cells: tuple[tuple[str, Cell], ...]
     ops: tuple[tuple[str, Op], ...]
     #: Cells that still hold their decisions: those of the supernet.
@@ -41,16 +42,17 @@ class _View:
 
 
 def _view(space: Space) -> _View:
-    stages: list[tuple[str, Network, Stage]] = []
+    stages: list[tuple[str, Network, int, Stage]] = []
     cells: list[tuple[str, Cell]] = []
     ops: list[tuple[str, Op]] = []
     seen: set[int] = set()
     opened = 0
     for network in (space.supernet, space.target):
         role = "supernet" if network is space.supernet else "target"
-        for stage in network.stages if network.aux is None else (*network.stages, network.aux):
+        standing = network.stages if network.aux is None else (*network.stages, network.aux)
+        for i, stage in enumerate(standing):
             place = f"{role} {stage.name}"
-            stages.append((place, network, stage))
+            stages.append((place, network, i, stage))
             todo: list[tuple[str, Op | Cell]] = [(place, stage.body)]
             while todo:
                 where, item = todo.pop()
@@ -331,10 +333,11 @@ def _rules(view: _View) -> Iterator[str]:
     """Keep and pick speak of existing nodes, with counts and exclusions that leave something."""
     for place, cell in view.open:
         targets = {n.name for n in cell.nodes} | {"out"}
-        kept: list[str] = [t for r in (*cell.keeps, *cell.picks) for t in r.targets]
+        rules: tuple[Keep | Pick, ...] = (*cell.keeps, *cell.picks)
+        kept = [t for rule in rules for t in rule.targets]
         for name in dict.fromkeys(t for t in kept if kept.count(t) > 1):
             yield f"{place}: `{name}` has two rules of `keep` and `pick`"
-        for rule in (*cell.keeps, *cell.picks):
+        for rule in rules:
             yield from (f"{place}: {m}" for m in _rule(rule, cell, targets))
 
 
@@ -360,12 +363,17 @@ def _rule(rule: Keep | Pick, cell: Cell, targets: set[str]) -> Iterator[str]:
 
 
 def _decisions(view: _View) -> Iterator[str]:
-    """Every decision has one identity, its labels once each, and a group per label if nested."""
-    seen: set[str] = set()
+    """Every decision has one identity, its labels once each, and a group per label if nested.
+
+    A decision may be conditional on several options, as those of a round are on every depth
+    that reaches it; then it is the same everywhere.
+    """
+    known: dict[str, Decision] = {}
     for decision in _every(view.space.decisions):
-        if decision.id in seen:
-            yield f"`{decision.id}` stands twice"
-        seen.add(decision.id)
+        if known.setdefault(decision.id, decision) != decision:
+            yield f"`{decision.id}` is two different decisions"
+        for group in decision.nested:
+            yield from _unique(group)
         if len(set(decision.labels)) != len(decision.labels):
             yield f"`{decision.id}`: a label stands twice in {_list(decision.labels)}"
         if decision.nested and len(decision.nested) != len(decision.labels):
@@ -373,6 +381,13 @@ def _decisions(view: _View) -> Iterator[str]:
                 f"`{decision.id}`: {len(decision.nested)} groups below "
                 f"{len(decision.labels)} options"
             )
+    yield from _unique(view.space.decisions)
+
+
+def _unique(group: tuple[Decision, ...]) -> Iterator[str]:
+    names = [d.id for d in group]
+    for name in dict.fromkeys(n for n in names if names.count(n) > 1):
+        yield f"`{name}` stands twice"
 
 
 def _decided(view: _View) -> Iterator[str]:
@@ -411,9 +426,7 @@ def _tables(view: _View) -> Iterator[str]:
 
 def _stages(view: _View) -> Iterator[str]:
     """A stage reads earlier stages; its shapes are theirs and its own output."""
-    for place, network, stage in view.stages:
-        aux = stage is network.aux
-        index = len(network.stages) if aux else network.stages.index(stage)
+    for place, network, index, stage in view.stages:
         shapes: list[Shape] = []
         for i in stage.inputs:
             if not -1 <= i < index:

@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 
 from nasdsl.diagnostics.model import Diagnostics, Label
 from nasdsl.diagnostics.suggest import did_you_mean, nearest
-from nasdsl.lowering.modules import Def, Module
+from nasdsl.lowering.modules import Def, Module, hides
 from nasdsl.source import Span
 from nasdsl.syntax import ast
 from nasdsl.syntax.formatter import format_value
 from nasdsl.syntax.reserved import RESERVED
+
+#: How many blocks may extend one another in a row.
+MAX_PARENTS = 50
 
 
 @dataclass(eq=False, slots=True)
@@ -45,6 +48,8 @@ class Block:
     ancestors: set[int] = field(default_factory=set)
     children: dict[str, Block] = field(default_factory=dict)
     parents: list[Block] = field(default_factory=list)
+    #: Keys of parts of a value: `weights.lr`.
+    parts: set[tuple[str, ...]] = field(default_factory=set)
     #: Some of it was lost to mistakes that are reported already: what lacks may be there.
     partial: bool = False
     #: A parent is missing, so anything may be.
@@ -80,6 +85,14 @@ class Flattener:
                 definition.span,
                 f"`{definition.name}` extends itself",
                 help="a circle of `extends` has no beginning; take one of them out",
+            )
+            return None
+        if len(self.active) >= MAX_PARENTS:
+            self.diags.add(
+                "E116",
+                definition.span,
+                f"more than {MAX_PARENTS} blocks extend one another in a row",
+                help="take some of them together",
             )
             return None
         self.active.add(key)
@@ -125,6 +138,7 @@ class Flattener:
     ) -> None:
         block.parents = [p for p, _ in parents]
         for parent, _ in parents:
+            block.parts |= parent.parts
             block.ancestors |= {id(parent), *parent.ancestors}
             for name, piece in parent.params.items():
                 block.params.setdefault(name, piece)
@@ -220,9 +234,11 @@ class Flattener:
             self._twice(ast.Name(span=span, parts=key[1:] or key), earlier)
             return
         # A whole replaces what was inherited for its parts.
-        for other in [k for k in block.pieces if len(k) > len(key) and k[: len(key)] == key]:
-            if block.pieces[other].origin is not block:
+        for other in [k for k in block.parts if len(k) > len(key) and k[: len(key)] == key]:
+            if other in block.pieces and block.pieces[other].origin is not block:
                 del block.pieces[other]
+        if len(key) > 2:
+            block.parts.add(key)
         block.pieces[key] = Piece(key, node, span, block, earlier)
 
     def _statement(self, block: Block, node: ast.Node) -> None:
@@ -231,9 +247,11 @@ class Flattener:
                 self._attr(block, node)
             case ast.Let() | ast.Op():
                 kind = type(node).__name__.lower()
+                hides(node.name.text, node, self.diags)
                 self._name(block, node.name)
                 self._put(block, (kind, node.name.text), node, node.name.span)
             case ast.Ops():
+                hides(node.name.text, node, self.diags)
                 self._name(block, node.name)
                 self._put(block, ("ops", node.name.text), node, node.name.span)
             case ast.Cell():

@@ -437,12 +437,15 @@ def _assemble(
     nodes: list[CellNode] = []
     dropped: set[str] = set()
     broken = False
+    by_target: dict[str, list[_EdgeSpec]] = {}
+    for edge_spec in edge_specs:
+        by_target.setdefault(edge_spec.target, []).append(edge_spec)
     for spec in specs:
         arriving: list[CellEdge] = []
-        into = [e for e in edge_specs if e.target == spec.name]
+        into = by_target.get(spec.name, [])
         if not into:
             if not work.definition.partial:
-                alone = [s.name for s in specs if not any(e.target == s.name for e in edge_specs)]
+                alone = [s.name for s in specs if s.name not in by_target]
                 ctx.diags.add(
                     "E210",
                     spec.statement,
@@ -663,6 +666,10 @@ def _output(
     return output, shape
 
 
+def _aggregates(node: ast.Call) -> bool:
+    return isinstance(node.func, ast.Name) and node.func.text in AGGREGATORS
+
+
 @dataclass(slots=True)
 class _Out:
     work: _Build
@@ -673,7 +680,7 @@ class _Out:
     def make(self, node: ast.Value) -> tuple[Output, Shape]:
         ctx = self.work.ctx
         match node:
-            case ast.Call() if isinstance(node.func, ast.Name) and node.func.text in AGGREGATORS:
+            case ast.Call() if isinstance(node.func, ast.Name) and _aggregates(node):
                 split = any(a.name == "split" for a in node.args)
                 parts = [p for a in node.args if a.name is None for p in self.parts(a.value)]
                 return self.join(node.func.text, parts, node.span, split=split)
@@ -702,7 +709,15 @@ class _Out:
             ident = ast.Ident(span=node.base.span, text=node.base.text)
             end = ast.End(span=node.span, name=ident, index=node.index)
         if end is None:
-            return [self.make(node)]
+            joins = isinstance(node, ast.Binary) and node.op in ("+", ">>")
+            if joins or (isinstance(node, ast.Call) and _aggregates(node)):
+                return [self.make(node)]
+            raise work.ctx.fail(
+                "E213",
+                node.span,
+                "an output is made of nodes",
+                f"`x`, `x[-1]`, `a + b`, or one of {', '.join(AGGREGATORS)}: `concat(x)`",
+            )
         names = _ends(work, end, self.env)
         return [
             (Arrival(node=n), self.through.get(n) or work.shapes[n])

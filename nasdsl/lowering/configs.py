@@ -25,12 +25,14 @@ from nasdsl.ir.config import (
     Time,
     Total,
     Word,
+    show,
 )
 from nasdsl.ir.schema import BLOCKS, FORMS, REQUIRED, SLOTS, Param, Spec
 from nasdsl.ir.shape import Shape
 from nasdsl.lowering.blocks import Block, Flattener, Piece, lookup
 from nasdsl.lowering.modules import Def, Module
 from nasdsl.lowering.scope import Broken
+from nasdsl.lowering.values import HUGE, MANY, division
 from nasdsl.source import Span
 from nasdsl.syntax import ast
 from nasdsl.syntax.formatter import format_value
@@ -48,6 +50,10 @@ class _Unknown:
 
 
 UNKNOWN: Any = _Unknown()
+#: How deep values may nest once names are followed, and how many a block may need.
+MAX_LEVEL, MAX_STEPS = 120, 100_000
+#: How many combinations a grid may have.
+MAX_GRID = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,9 @@ class Configs:
     space: str = ""
     data: Block | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
+    #: How deep values nest just now, and how many have been evaluated.
     depth: int = 0
+    steps: int = 0
     #: The recipe that is being evaluated.
     recipe: str = ""
     #: Where the keys of `steps` were written.
@@ -365,7 +373,7 @@ class Configs:
                 self.diags.add(
                     "E332",
                     self.keys.get((id(steps.span), time), where),
-                    f"schedule key `{float(time.value):g}` lies beyond `epochs = {total}`",
+                    f"schedule key `{show(time)}` lies beyond `epochs = {total}`",
                     help=f"keys run from 0 to {total - 1}",
                 )
 
@@ -422,7 +430,7 @@ class Configs:
             case "prune":
                 return self._prune(value, node, scope)
             case "refs":
-                return self._refs(of, value, node)
+                return self._refs(of, value, node, scope)
             case "shape":
                 if value is not UNKNOWN and not isinstance(value, Shape):
                     raise self.fail("E304", node.span, f"`{name}` is a shape: `image(3, 32, 32)`")
@@ -548,10 +556,12 @@ class Configs:
             case "int":
                 if not _is_number(value):
                     raise wrong("a whole number")
+                if abs(value) > MANY:
+                    raise wrong("a whole number of ordinary size")
                 if value.denominator != 1:
                     raise self.fail(
                         "E208",
-                        node.op_span if isinstance(node, ast.Binary) else node.span,
+                        division(node),
                         f"`{param.name}` {value} is not whole",
                         "`//` floors",
                     )
@@ -563,6 +573,8 @@ class Configs:
             case "number":
                 if not _is_number(value):
                     raise wrong("a number")
+                if abs(value) > HUGE:
+                    raise wrong("a number that a computer can hold")
                 return value
             case "fraction":
                 if not _is_number(value) or not 0 < value <= 1:
@@ -604,6 +616,8 @@ class Configs:
             case "schedule" | "positive":
                 if not (_is_number(value) or isinstance(value, Schedule | Steps)):
                     raise wrong("a number or a schedule: `cosine(0.1 -> 0)`")
+                if _is_number(value) and abs(value) > HUGE:
+                    raise wrong("a number that a computer can hold")
                 if kind == "positive":
                     self._positive(value, node, param.name)
                 return value
@@ -669,21 +683,58 @@ class Configs:
             raise self.fail("E334", node.span, "`top(0)` leaves nothing; at least one option stays")
         return made
 
-    def _refs(self, kind: str, value: Any, node: ast.Value) -> tuple[Any, ...]:
+    def _refs(self, kind: str, value: Any, node: ast.Value, scope: _Scope) -> tuple[Any, ...]:
         values = value if isinstance(value, tuple) else (value,)
+        broken = False
         for found in values:
-            if isinstance(found, Ref) and found.kind != kind:
-                raise self.fail(
-                    "E406", node.span, f"`{found.name}` is a {found.kind}; a {kind} is wanted here"
+            if isinstance(found, Ref) and found.kind == kind or found is UNKNOWN:
+                continue
+            broken = True
+            if isinstance(found, Ref):
+                where = _entry(node, found.name)
+                self.fail(
+                    "E406", where, f"`{found.name}` is a {found.kind}; a {kind} is wanted here"
                 )
-            if not isinstance(found, Ref) and found is not UNKNOWN:
-                raise self.fail("E406", node.span, f"a list of {kind}s is wanted here")
+            elif isinstance(found, Word | Component):
+                name = found.text if isinstance(found, Word) else found.name
+                known = [n for n, d in scope.module.names.items() if d.kind == kind]
+                self.fail(
+                    "E101",
+                    _entry(node, name),
+                    f"unknown {kind} `{name}`",
+                    did_you_mean(name, known),
+                )
+            else:
+                self.fail("E406", node.span, f"a list of {kind}s is wanted here")
+        if broken:
+            raise Broken
         return tuple(values)
 
     # ---- values
 
     def value(self, node: ast.Value, scope: _Scope) -> Any:
         """The value of an expression. Raises Broken."""
+        self.steps += 1
+        if self.steps > MAX_STEPS:
+            raise self.fail(
+                "E116",
+                scope.block.span,
+                f"`{scope.block.name}` is too large: more than {MAX_STEPS} steps to evaluate",
+                "look for definitions that use others twice",
+            )
+        if self.depth >= MAX_LEVEL:
+            raise self.fail(
+                "E114",
+                node.span,
+                f"this nests more than {MAX_LEVEL} levels deep: does a definition use itself?",
+            )
+        self.depth += 1
+        try:
+            return self._value(node, scope)
+        finally:
+            self.depth -= 1
+
+    def _value(self, node: ast.Value, scope: _Scope) -> Any:
         match node:
             case ast.Number() | ast.String() | ast.Boolean():
                 return node.value
@@ -719,6 +770,11 @@ class Configs:
             case ast.ListOf():
                 return self._list(node, scope)
             case ast.SetOf():
+                for item in node.items:
+                    if isinstance(item, ast.MapOf):
+                        raise self.fail(
+                            "E027", item.span, "a set holds values, a map `key: value` pairs"
+                        )
                 return frozenset(
                     i.text if isinstance(i, ast.Name) else format_value(i) for i in node.items
                 )
@@ -790,13 +846,7 @@ class Configs:
     def _let(self, definition: Def, scope: _Scope) -> Any:
         if not isinstance(definition.node, ast.Let):
             raise Broken
-        self.depth += 1
-        try:
-            if self.depth > 60:
-                raise self.fail("E114", definition.span, f"`{definition.name}` means itself")
-            return self.value(definition.node.value, _Scope(definition.module, scope.block))
-        finally:
-            self.depth -= 1
+        return self.value(definition.node.value, _Scope(definition.module, scope.block))
 
     def _network(self, node: ast.Name) -> Any:
         if self.network is None:
@@ -889,7 +939,12 @@ class Configs:
         if name == "steps":
             return self._steps(node, scope)
         if name == "exp" and len(node.args) == 1:
-            return Fraction(math.exp(self._number(node.args[0].value, scope)))
+            power = self._number(node.args[0].value, scope)
+            if abs(power) > 700:
+                raise self.fail(
+                    "E028", node.span, "`exp` of this is out of range", "|x| is at most 700"
+                )
+            return Fraction(math.exp(power))
         if name in _SHAPES or name == "pieces":
             return self._shape(name, node, scope)
         if name in ("shuffle", "stratify") and scope.block.kind == "split":
@@ -960,6 +1015,8 @@ class Configs:
             values = self.value(arg.value, scope)
             if not isinstance(values, tuple):
                 raise self.fail("E304", arg.value.span, f"`{arg.name}` is a list in a grid")
+            if len(found) * len(values) > MAX_GRID:
+                raise self.fail("E116", node.span, f"a grid has at most {MAX_GRID} combinations")
             found = [
                 Ref(f.kind, f.name, (*f.changes, (arg.name or "", v)))
                 for f in found
@@ -1023,11 +1080,12 @@ class Configs:
 
     def _shape(self, name: str, node: ast.Call, scope: _Scope) -> Shape:
         if name == "pieces":
-            count = self._number(node.args[0].value, scope)
-            inner = self.value(node.args[1].value, scope) if len(node.args) > 1 else None
-            if isinstance(inner, Shape):
-                return Shape("pieces", (int(count), *inner.dims))
-            raise self.fail("E304", node.span, "`pieces` takes a count and a shape")
+            if len(node.args) == 2:
+                count = self._number(node.args[0].value, scope)
+                inner = self.value(node.args[1].value, scope)
+                if isinstance(inner, Shape) and inner.kind == "image" and 0 < count <= 1000:
+                    return Shape("pieces", (int(count), *inner.dims))
+            raise self.fail("E112", node.span, "`pieces` takes a count and an image")
         numbers = [self._number(a.value, scope) for a in node.args]
         if len(numbers) != _SHAPES[name] or any(n <= 0 or n.denominator != 1 for n in numbers):
             raise self.fail(
@@ -1133,6 +1191,21 @@ def _names(node: Any) -> list[ast.Name]:
             return [n for _, v in node.items for n in _names(v)]
         case _:
             return []
+
+
+def _entry(node: ast.Value, name: str) -> Span:
+    """Where a list names something."""
+    return next((n.span for n in _all_names(node) if n.text == name), node.span)
+
+
+def _all_names(node: Any) -> list[ast.Name]:
+    if isinstance(node, ast.Call):
+        return [*_all_names(node.func), *_names(node)]
+    if isinstance(node, ast.ListOf):
+        return [n for i in node.items for n in _all_names(i)]
+    if isinstance(node, ast.Binary):
+        return [*_all_names(node.left), *_all_names(node.right)]
+    return _names(node)
 
 
 def _head(span: Span, name: str) -> Span:

@@ -10,11 +10,14 @@ from pathlib import Path
 from nasdsl import resources
 from nasdsl.diagnostics.model import Diagnostics, Label
 from nasdsl.diagnostics.suggest import did_you_mean
+from nasdsl.ir.optable import OPS
 from nasdsl.source import Source, Span
 from nasdsl.syntax import ast
 from nasdsl.syntax.parser import parse
 
 LANGUAGE = 1
+#: How many files may import one another in a row.
+MAX_FILES = 50
 _WORD = re.compile(r"\w+")
 
 #: Reads `name` for the file `importer`; returns the key of the module and its source.
@@ -65,7 +68,10 @@ class Module:
 
 def bundled(name: str) -> tuple[str, Source] | None:
     """A file of the bundled library, by its relative name."""
-    text = resources.read("spaces", name)
+    try:
+        text = resources.read("spaces", name)
+    except (OSError, ValueError):
+        return None
     return None if text is None else (f"bundled:{name}", Source.of(f"spaces/{name}", text))
 
 
@@ -154,6 +160,7 @@ class Loader:
             return
         module.names[definition.name] = definition
         module.own.append(definition)
+        hides(definition.name, node, self.diags)
         if isinstance(node, ast.Ops):
             for candidate in candidates(definition):
                 known = module.names.get(candidate.name)
@@ -206,7 +213,12 @@ class Loader:
             return None
         found = self.find(module.key, path)
         if found is None:
-            advice = did_you_mean(path, resources.listing("spaces", ".nas"), limit=0)
+            library = resources.listing("spaces", ".nas")
+            if path.startswith("./"):
+                library = tuple(n for n in library if n.rpartition("/")[2] == path[2:])
+                advice = f"did you mean `{library[0]}`?" if library else None
+            else:
+                advice = did_you_mean(path, library, limit=0)
             self.diags.add(
                 "E109",
                 item.path.span,
@@ -219,6 +231,14 @@ class Loader:
         if key in keys:
             ring = [name for _, name in self.stack[keys.index(key) :]] + [source.name]
             self.diags.add("E106", item.path.span, "circular import", help=" -> ".join(ring))
+            return None
+        if len(self.stack) >= MAX_FILES:
+            self.diags.add(
+                "E116",
+                item.path.span,
+                f"more than {MAX_FILES} files import one another in a row",
+                help="import the file that defines the name",
+            )
             return None
         return self.load(key, source)
 
@@ -249,6 +269,21 @@ class Loader:
         if definition.kind == "ops":
             for candidate in all_candidates(definition):
                 module.names.setdefault(candidate.name, candidate)
+
+
+def hides(name: str, node: ast.Node, diags: Diagnostics) -> None:
+    """W101 where an operation gets the name of a built-in one."""
+    if isinstance(node, ast.Ops):
+        for candidate in node.candidates:
+            if candidate.value is not None:
+                hides(candidate.name.text, candidate, diags)
+    elif isinstance(node, ast.Op | ast.Cell | ast.Let | ast.Candidate) and name in OPS:
+        diags.add(
+            "W101",
+            node.name.span,
+            f"`{name}` hides the built-in operation",
+            help="take another name, unless that is what you want",
+        )
 
 
 def candidates(definition: Def) -> list[Def]:

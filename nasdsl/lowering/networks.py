@@ -33,6 +33,9 @@ from nasdsl.source import Span
 from nasdsl.syntax import ast
 from nasdsl.syntax.formatter import format_value
 
+#: How deep cells may stand in cells.
+MAX_NESTED = 16
+
 FORMATS = (
     "nas",
     "darts",
@@ -288,16 +291,20 @@ def _nested(
     ctx: Context, name: str, env: Env, place: Place, inp: Shape, span: Span, fresh: bool
 ) -> Op:
     ctx.made += 1
+    if ctx.depth > MAX_NESTED:
+        raise ctx.fail("E114", span, f"cell `{name}` contains itself")
     definition = cells.find(ctx, name, env, span)
     if cells.input_count(definition) != 1:
         raise ctx.fail("E226", span, f"cell `{name}` has several inputs; an operation has one")
     table = f"{name}@{place.stage}" if fresh else name
     # The decisions of a cell are its own, wherever it is used.
     nesting, ctx.nesting = ctx.nesting, []
+    ctx.depth += 1
     try:
         cell = _shared(ctx, definition, (inp,), place.width, place.stride, table, place.stage, {})
     finally:
         ctx.nesting = nesting
+        ctx.depth -= 1
     return Nested(cell=cell, inp=inp, out=cell.out, span=span)
 
 
@@ -320,7 +327,12 @@ def _repeat(walk: _Walk, node: ast.Repeat, path: str, env: Env) -> None:
         per_round.append(tuple(d for k, d in ctx.decisions.items() if k not in known))
         if walk.broken:
             return
-    if depth is not None and depth.labels:
+    if depth is not None and not all(label.isdigit() for label in depth.labels):
+        ctx.fail(
+            "E213", node.count.span, "the rounds of `repeat` are a number, or decided by `int a..b`"
+        )
+        walk.broken = True
+    elif depth is not None and depth.labels:
         _depth(ctx, depth, per_round)
 
 
@@ -393,6 +405,8 @@ def _round(
     env: Env,
     at: dict[int, tuple[ast.Stage, int]],
 ) -> None:
+    walk.ctx.enter(node.span)
+    walk.ctx.level -= 1
     for statement in node.body:
         if isinstance(statement, ast.Let):
             name = statement.name.text

@@ -27,11 +27,14 @@ from nasdsl.lowering.scope import (
     whole,
 )
 from nasdsl.lowering.values import (
+    HUGE,
+    MANY,
     Item,
     as_set,
     bind,
     boolean,
     choose_branch,
+    division,
     is_op,
     unknown,
     value,
@@ -44,6 +47,14 @@ _MAX_EXPANSION = 64
 
 def apply(ctx: Context, node: ast.Value, env: Env, place: Place, inp: Shape) -> Op:
     """The operation a value denotes, at a place, on an input. Raises Broken."""
+    ctx.enter(node.span)
+    try:
+        return _apply(ctx, node, env, place, inp)
+    finally:
+        ctx.level -= 1
+
+
+def _apply(ctx: Context, node: ast.Value, env: Env, place: Place, inp: Shape) -> Op:
     match node:
         case ast.Binary(op=">>"):
             return _chain(ctx, node, env, place, inp)
@@ -496,6 +507,8 @@ def _scalar(ctx: Context, kind: str, name: str, type_: str, found: Any, node: as
         raise wrong("`true` or `false`")
     if type_ == "number":
         if isinstance(found, Fraction) and not isinstance(found, bool):
+            if abs(found) > HUGE:
+                raise wrong("a number that a computer can hold")
             return float(found)
         raise wrong("a number")
     if type_ == "size" and isinstance(found, tuple):
@@ -505,10 +518,16 @@ def _scalar(ctx: Context, kind: str, name: str, type_: str, found: Any, node: as
         return tuple(n for n in numbers if n is not None)
     if isinstance(found, bool) or not isinstance(found, Fraction):
         raise wrong("a whole number")
+    if abs(found) > MANY:
+        raise wrong("a whole number of ordinary size")
     result = whole(found)
     if result is None:
-        div = node.op_span if isinstance(node, ast.Binary) and node.op == "/" else node.span
-        raise ctx.fail("E208", div, f"{name} {found} is not whole", "`//` floors; `round_to(…, 8)`")
+        raise ctx.fail(
+            "E208",
+            division(node),
+            f"{name} {found} is not whole",
+            "`//` floors; `round_to(…, 8)`",
+        )
     return result
 
 

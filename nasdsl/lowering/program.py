@@ -128,25 +128,49 @@ def load(
 def check(program: Program) -> None:
     """Check everything the file defines: names, inheritance, values, shapes, limits."""
     for definition in program.module.own:
-        match definition.kind:
-            case "space":
-                _space(program, definition)
-            case "op" | "ops" | "candidate":
-                _operation(program, definition)
-            case kind if kind in BLOCKS:
-                made = Configs(program.diags, program.flat).settings(definition)
-                if kind == "suite" and made is not None:
-                    pairs.check_suite(program.diags, program.flat, definition, made)
+        try:
+            _definition(program, definition)
+        except RecursionError:  # the bounds on depth come first; this is the net below them
+            program.diags.add(
+                "E116", definition.span, f"`{definition.name}` nests too deeply to be checked"
+            )
+    program.diags.sort(program.module.source)
+
+
+def _definition(program: Program, definition: Def) -> None:
+    match definition.kind:
+        case "space":
+            _space(program, definition)
+        case "op" | "ops" | "candidate":
+            _operation(program, definition)
+        case kind if kind in BLOCKS:
+            made = Configs(program.diags, program.flat).settings(definition)
+            if kind == "suite" and made is not None:
+                pairs.check_suite(program.diags, program.flat, definition, made)
 
 
 def _space(program: Program, definition: Def) -> None:
     made = networks.space(program.diags, program.flat, definition)
     block = program.flat.block(definition)
-    if made is None or block is None:
+    if block is None:
+        return
+    _parts(program, block)
+    if made is None:
         return
     for piece in block.layers:
         if isinstance(piece.node, ast.Require):
             _require(program, made, piece.node)
+
+
+def _parts(program: Program, block: Block) -> None:
+    """Names in the operations and op sets that a space writes, used or not."""
+    local = {*block.params, *(k[1] for k in block.pieces if k[0] in ("let", "op", "cell", "ops"))}
+    for piece in block.all("ops"):
+        if isinstance(piece.node, ast.Ops):
+            local |= {c.name.text for c in piece.node.candidates if c.value is not None}
+    for piece in (*block.all("op"), *block.all("ops")):
+        if piece.origin is block and isinstance(piece.node, ast.Op | ast.Ops):
+            _names_of(program, piece.node, local, block.module)
 
 
 def _require(program: Program, space: Space, node: ast.Require) -> None:
@@ -209,29 +233,40 @@ def _measures(node: Any) -> list[ast.Name]:
 
 def _operation(program: Program, definition: Def) -> None:
     """Names in an op that no space uses are checked too."""
-    module = program.module
-    node = definition.node
+    if isinstance(definition.node, ast.Op | ast.Ops):
+        _names_of(program, definition.node, set(), definition.module)
+
+
+_Locals = tuple[set[str], ...]
+
+
+def _names_of(program: Program, node: ast.Op | ast.Ops, local: set[str], module: Module) -> None:
     if isinstance(node, ast.Op):
         params = {p.name.text for p in node.params}
         for param in node.params:
             if param.default is not None:
-                _names(program, param.default, params, module)
-        _names(program, node.value, params, module)
-    elif isinstance(node, ast.Ops):
-        own = {c.name.text for c in node.candidates}
-        for parent in node.parents:
-            _names(program, parent, set(), module)
-        for candidate in node.candidates:
-            if candidate.value is not None:
-                _names(program, candidate.value, own, module)
-            elif not _is_op(candidate.name.text, module):
-                where = f" in op set `{node.name.text}`"
-                _unknown(program, candidate.name.text, candidate.name.span, module, where)
+                _names(program, param.default, (local, params), module)
+        _names(program, node.value, (local, params), module)
+        return
+    for parent in node.parents:
+        _names(program, parent, (local,), module)
+    own = {c.name.text for c in node.candidates}
+    for candidate in node.candidates:
+        name = candidate.name.text
+        if candidate.value is not None:
+            _names(program, candidate.value, (local, own), module)
+        elif name not in local and not _is_op(name, module):
+            where = f" in op set `{node.name.text}`"
+            _unknown(program, name, candidate.name.span, module, where)
 
 
-def _known(name: str, local: set[str], module: Module) -> bool:
+def _known(name: str, local: _Locals, module: Module) -> bool:
     return (
-        name in local or name in _FREE or name in OPS or name in _FUNCTIONS or name in module.names
+        any(name in names for names in local)
+        or name in _FREE
+        or name in OPS
+        or name in _FUNCTIONS
+        or name in module.names
     )
 
 
@@ -247,7 +282,7 @@ def _has_body(node: Any) -> bool:
     return isinstance(node, ast.Candidate) and node.value is not None
 
 
-def _names(program: Program, node: Any, local: set[str], module: Module) -> None:
+def _names(program: Program, node: Any, local: _Locals, module: Module) -> None:
     match node:
         case ast.Name() if len(node.parts) == 1:
             if not _known(node.text, local, module) and node.text not in module.lost:

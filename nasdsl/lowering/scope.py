@@ -19,6 +19,11 @@ from nasdsl.lowering.modules import Def, Module
 from nasdsl.source import Span
 from nasdsl.syntax import ast
 
+#: How deep values and operations may nest once names are followed.
+MAX_LEVEL = 120
+#: Values and operations that one network may need.
+MAX_STEPS = 150_000
+
 
 class Broken(Exception):
     """A part could not be elaborated; its diagnostic is already recorded."""
@@ -88,6 +93,33 @@ class Context:
     #: How many decisions have been made and cells nested; bodies that make none are kept.
     made: int = 0
     bodies: dict[Any, Op] = field(default_factory=dict)
+    #: How deep values and operations nest just now, and how many steps are left.
+    level: int = 0
+    #: Candidates of the op sets of the block.
+    members: dict[str, Member] | None = None
+    fuel: int = MAX_STEPS
+
+    def enter(self, span: Span) -> None:
+        """One step deeper; E114 and E116 keep a circle or an explosion from running on."""
+        self.fuel -= 1
+        if self.fuel < 0:
+            self.diags.add(
+                "E116",
+                self.block.span,
+                f"`{self.block.name}` is too large: more than {MAX_STEPS:,} steps to build".replace(
+                    ",", " "
+                ),
+                help="look for repeats in repeats, and for definitions that use others twice",
+            )
+            raise Broken
+        if self.level >= MAX_LEVEL:
+            raise self.fail(
+                "E114",
+                span,
+                f"this nests more than {MAX_LEVEL} levels deep: does a definition use itself?",
+                "there is no recursion; `repeat` repeats, cells nest",
+            )
+        self.level += 1
 
     def fail(self, code: str, span: Span, message: str, help: str | None = None) -> Broken:
         """Record an error; the caller raises what comes back."""
@@ -168,10 +200,10 @@ def resolve(ctx: Context, name: str, env: Env) -> Any:
             piece = ctx.block.get(kind, name)
             if piece is not None:
                 return piece
-        for piece in ctx.block.all("ops"):
-            candidate = candidate_of(piece, name)
-            if candidate is not None:
-                return candidate
+        if ctx.members is None:
+            ctx.members = _members(ctx.block)
+        if name in ctx.members:
+            return ctx.members[name]
     found = env.module.names.get(name)
     if found is not None:
         return found
@@ -203,12 +235,14 @@ class Member:
     piece: Piece
 
 
-def candidate_of(piece: Piece, name: str) -> Member | None:
-    if isinstance(piece.node, ast.Ops):
-        for candidate in piece.node.candidates:
-            if candidate.name.text == name:
-                return Member(name, candidate.value, piece)
-    return None
+def _members(block: Block) -> dict[str, Member]:
+    found: dict[str, Member] = {}
+    for piece in block.all("ops"):
+        if isinstance(piece.node, ast.Ops):
+            for candidate in piece.node.candidates:
+                name = candidate.name.text
+                found.setdefault(name, Member(name, candidate.value, piece))
+    return found
 
 
 def known_ops(ctx: Context, env: Env) -> list[str]:

@@ -35,6 +35,8 @@ from nasdsl.syntax.formatter import format_value
 
 SHAPES = {"image": 3, "series": 2, "volume": 4, "features": 1, "tokens": 1}
 _FUNCTIONS = ("round_to", "exp", "min", "max")
+#: Whole numbers and other numbers beyond these are slips; lists are shorter than the third.
+MANY, HUGE, LONG = 10**12, 10**300, 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,14 @@ def special(name: str, ctx: Context, place: Place | None) -> Any:
 
 def value(ctx: Context, node: ast.Value, env: Env, place: Place | None) -> Any:
     """A number, boolean, string, list, Shape, SetValue or Block. Raises Broken."""
+    ctx.enter(node.span)
+    try:
+        return _value(ctx, node, env, place)
+    finally:
+        ctx.level -= 1
+
+
+def _value(ctx: Context, node: ast.Value, env: Env, place: Place | None) -> Any:
     match node:
         case ast.Number():
             return node.value
@@ -235,13 +245,31 @@ def number(ctx: Context, node: ast.Value, env: Env, place: Place | None) -> Frac
 def integer(ctx: Context, node: ast.Value, env: Env, place: Place | None, what: str) -> int:
     """A whole number; E208 points at the division that spoils it."""
     found = number(ctx, node, env, place)
+    if abs(found) > MANY:
+        raise ctx.fail("E208", node.span, f"{what} is out of range", "at most 10^12")
     result = whole(found)
     if result is None:
-        span = node.op_span if isinstance(node, ast.Binary) and node.op == "/" else node.span
         raise ctx.fail(
-            "E208", span, f"{what} {found} is not whole", "`//` floors; `round_to(…, 8)`"
+            "E208",
+            division(node),
+            f"{what} {found} is not whole",
+            "`//` floors; `round_to(…, 8)`",
         )
     return result
+
+
+def division(node: ast.Value) -> Span:
+    """The `/` of a formula, which spoils a whole number; the formula where there is none."""
+    todo: list[ast.Value] = [node]
+    while todo:
+        part = todo.pop()
+        if isinstance(part, ast.Unary):
+            todo.append(part.operand)
+        elif isinstance(part, ast.Binary):
+            if part.op == "/":
+                return part.op_span
+            todo.extend((part.right, part.left))
+    return node.span
 
 
 def boolean(ctx: Context, node: ast.Value, env: Env, place: Place | None) -> bool:
@@ -337,6 +365,8 @@ def _list(ctx: Context, node: ast.ListOf, env: Env, place: Place | None) -> tupl
         if isinstance(item, ast.Range):
             low = integer(ctx, item.low, env, place, "bound")
             high = integer(ctx, item.high, env, place, "bound")
+            if high - low >= LONG:
+                raise ctx.fail("E116", item.span, f"a list of {high - low + 1} numbers is too long")
             found.extend(Fraction(i) for i in range(low, high + 1))
         else:
             found.append(value(ctx, item, env, place))
@@ -358,11 +388,15 @@ def _call(ctx: Context, node: ast.Call, env: Env, place: Place | None) -> Any:
                 raise ctx.fail("E213", node.span, f"`{name}` yields no number")
     if name in SHAPES:
         return _shape(ctx, name, node, env, place)
-    if name == "pieces":
+    if name == "pieces" and len(node.args) == 2:
         count = integer(ctx, node.args[0].value, env, place, "number of pieces")
         inner_shape = value(ctx, node.args[1].value, env, place)
-        if isinstance(inner_shape, Shape):
+        if isinstance(inner_shape, Shape) and inner_shape.kind == "image" and count > 0:
             return Shape("pieces", (count, *inner_shape.dims))
+    if name == "pieces":
+        raise ctx.fail(
+            "E112", node.span, "`pieces` takes a count and a shape", "`pieces(9, image(3, 64, 64))`"
+        )
     if name in _FUNCTIONS:
         args = [number(ctx, a.value, env, place) for a in node.args]
         return _function(ctx, name, args, node.span)
@@ -376,6 +410,8 @@ def _call(ctx: Context, node: ast.Call, env: Env, place: Place | None) -> Any:
 
 def _function(ctx: Context, name: str, args: list[Fraction], span: Span) -> Fraction:
     if name == "exp" and len(args) == 1:
+        if abs(args[0]) > 700:
+            raise ctx.fail("E028", span, "`exp` of this is out of range", "|x| is at most 700")
         return Fraction(math.exp(args[0]))
     if name in ("min", "max") and args:
         return min(args) if name == "min" else max(args)
@@ -399,6 +435,14 @@ def _shape(ctx: Context, name: str, node: ast.Call, env: Env, place: Place | Non
 
 def ops_set(ctx: Context, node: ast.Ops, env: Env) -> SetValue:
     """The members of an `ops` block, inherited ones first."""
+    ctx.enter(node.name.span)
+    try:
+        return _ops_set(ctx, node, env)
+    finally:
+        ctx.level -= 1
+
+
+def _ops_set(ctx: Context, node: ast.Ops, env: Env) -> SetValue:
     items: list[Item] = []
     for parent in node.parents:
         found = resolve(ctx, parent.text, env)
@@ -526,6 +570,8 @@ def _int_domain(ctx: Context, node: ast.IntDomain, env: Env, place: Place | None
     step = integer(ctx, node.step, env, place, "step") if node.step else 1
     if high < low or step < 1:
         raise ctx.fail("E221", node.span, f"no whole number lies in {low}..{high} by {step}")
+    if (high - low) // step >= LONG:
+        raise ctx.fail("E116", node.span, f"{low}..{high} has too many options to list", "`by`")
     labels = [str(i) for i in range(low, high + 1, step)]
     identity = _decide(ctx, node, place, labels)
     picked = ctx.genotype.of(identity) if ctx.genotype else ()
@@ -586,7 +632,8 @@ def argument(ctx: Context, node: ast.Value, env: Env, place: Place | None, name:
 
 def is_op(ctx: Context, node: ast.Value, env: Env, depth: int = 0) -> bool:
     """Whether a value is an operation (or decides between operations)."""
-    if depth > 60:
+    ctx.fuel -= 1
+    if depth > 60 or ctx.fuel < 0:
         return False
     match node:
         case ast.Name():

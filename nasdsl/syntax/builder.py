@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
@@ -9,12 +10,15 @@ from typing import Any
 
 from lark import Token, Tree
 
+from nasdsl.diagnostics.model import Diagnostics
 from nasdsl.source import Source, Span
 from nasdsl.syntax import ast
 from nasdsl.syntax.reserved import CONFIGS
 
 #: Deepest nesting of a value that later stages promise to handle.
 MAX_DEPTH = 100
+#: Most digits of a number, and its largest exponent.
+MAX_DIGITS = 300
 
 _SUFFIX = {"k": Fraction(1000), "M": Fraction(10**6), "G": Fraction(10**9), "%": Fraction(1, 100)}
 
@@ -34,17 +38,22 @@ def number(text: str) -> Fraction:
     return Fraction(text)
 
 
-def build(tree: Tree[Token], source: Source, comments: tuple[ast.Comment, ...]) -> ast.Module:
+def build(
+    tree: Tree[Token], source: Source, comments: tuple[ast.Comment, ...], diags: Diagnostics
+) -> ast.Module:
     """The syntax tree of a whole file. Raises TooDeep."""
-    return Builder(source, comments).module(tree)
+    return Builder(source, comments, diags).module(tree)
 
 
 class Builder:
     """One method per grammar rule; children are already built when a rule is."""
 
-    def __init__(self, source: Source, comments: tuple[ast.Comment, ...]) -> None:
+    def __init__(
+        self, source: Source, comments: tuple[ast.Comment, ...], diags: Diagnostics
+    ) -> None:
         self.source = source
         self.comments = comments
+        self.diags = diags
 
     def module(self, tree: Tree[Token]) -> ast.Module:
         built: dict[int, Any] = {}
@@ -191,7 +200,17 @@ class Builder:
         )
 
     def _number(self, span: Span, c: list[Any]) -> ast.Number:
-        return ast.Number(span=span, value=number(str(c[0])), text=str(c[0]))
+        text = str(c[0])
+        exponent = re.search(r"[eE][+-]?(\d+)", text)
+        if len(text) > MAX_DIGITS or (exponent is not None and int(exponent[1]) > MAX_DIGITS):
+            self.diags.add(
+                "E028",
+                span,
+                "this number is out of range",
+                help=f"at most {MAX_DIGITS} digits, and exponents up to {MAX_DIGITS}",
+            )
+            return ast.Number(span=span, value=Fraction(1), text="1")
+        return ast.Number(span=span, value=number(text), text=text)
 
     def _bound(self, span: Span, c: list[Any]) -> Any:
         if len(c) == 2:  # MINUS NUMBER

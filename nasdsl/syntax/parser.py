@@ -94,7 +94,7 @@ def parse(source: Source, diags: Diagnostics) -> Parsed | None:
             skipped.append(resumed.skipped)
             _move(run, resumed.offset)
     try:
-        module = build(tree, source, tuple(_comments(source)))
+        module = build(tree, source, tuple(_comments(source)), diags)
     except TooDeep as error:
         errors.report_depth(error.span, diags)
         return None

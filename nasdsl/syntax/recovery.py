@@ -73,10 +73,10 @@ def resume(scan: Scan, state: Any, offset: int, start: int, unclosed: bool) -> R
 
 def _pop_to_end(state: Any) -> bool:
     states = state.parse_conf.parse_table.states
-    for depth in range(len(state.state_stack) - 1, -1, -1):
-        if "$END" in (accepted := states[state.state_stack[depth]]) and "SPACE" in accepted:
-            del state.state_stack[depth + 1 :]
-            del state.value_stack[depth:]
+    for depth in range(len(state.state_stack), 0, -1):
+        if _reach(states, state.state_stack[:depth], "$END") is not None:
+            del state.state_stack[depth:]
+            del state.value_stack[depth - 1 :]
             return True
     return False
 

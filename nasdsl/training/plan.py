@@ -17,7 +17,9 @@ from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Space
 from nasdsl.lowering.blocks import Block
-from nasdsl.lowering.values import Given
+from nasdsl.lowering.program import Program
+from nasdsl.lowering.scope import Closure, Context, parameter
+from nasdsl.lowering.values import Given, value_of
 
 KINDS = ("space", "recipe", "dataset", "split", "train")
 #: What a run takes where the file says nothing.
@@ -101,6 +103,20 @@ def find(kind: str, name: str | None, main: Loaded, extra: Sequence[Loaded] = ()
     return Item(kind, wanted, driver.load(file, check=False))
 
 
+def _dataset(name: str | None, main: Loaded, space: Item) -> Item:
+    """The data set asked for, else the file's own, else the space's, else the default."""
+    block = _block(space)
+    if name is None and not main.program.names("dataset") and "data" in block.params:
+        ctx = Context(main.program.diags, main.program.flat, block, True, {})
+        given = parameter(ctx, "data")
+        found = value_of(ctx, given, None) if isinstance(given, Closure) else given
+        if isinstance(found, Block):
+            program = main.program
+            own = Program(found.module, program.diags, program.flat, program.sources)
+            return Item("dataset", found.name, Loaded(own, ()))
+    return find("dataset", name, main)
+
+
 def make(
     main: Loaded,
     *,
@@ -113,7 +129,8 @@ def make(
 
     Raises UnknownName, CompileError, PlanError.
     """
-    items = {kind: find(kind, names.get(kind), main) for kind in KINDS}
+    items = {kind: find(kind, names.get(kind), main) for kind in KINDS if kind != "dataset"}
+    items["dataset"] = _dataset(names.get("dataset"), main, items["space"])
     return make_from_items(items, parameters=parameters, changes=changes, seed=seed)
 
 
