@@ -30,10 +30,11 @@ class UnknownName(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A checked program and its warnings."""
+    """A checked program and its warnings; `asked` is the name it was asked for by."""
 
     program: Program
     warnings: tuple[Diagnostic, ...]
+    asked: str = ""
 
     @property
     def source(self) -> Source:
@@ -108,7 +109,8 @@ def load(
     if check:
         programs.check(program)
     diags.check()
-    return Loaded(program, tuple(diags))
+    asked = "" if isinstance(path, Source) else str(path)
+    return Loaded(program, tuple(diags), asked)
 
 
 def main_space(loaded: Loaded, name: str | None) -> str:
@@ -121,9 +123,10 @@ def main_space(loaded: Loaded, name: str | None) -> str:
                 f"{loaded.source.name} has no space `{name}`" + (f"; {advice}" if advice else "")
             )
         return name
-    stem = Path(loaded.source.name).stem
-    if stem in names:
-        return stem
+    # `nasdsl run wide` names a space of a bundled file, `nasdsl run darts.nas` the file.
+    for likely in (loaded.asked, Path(loaded.source.name).stem):
+        if likely in names:
+            return likely
     if not names:
         raise UnknownName(f"{loaded.source.name} defines no space")
     return names[0]

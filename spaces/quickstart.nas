@@ -29,11 +29,3 @@ split halves {
   search.valid  = data[25%..50%]
   retrain.train = data[0%..100%]
 }
-
-train quick_train {
-  epochs    = 10
-  batch     = 64
-  weights   = sgd(lr = cosine(0.05 -> 0), momentum = 0.9, nesterov = true, decay = 3e-4, clip = 5)
-  augment   = data.augment
-  drop_path = linear(0 -> 0.1)
-}

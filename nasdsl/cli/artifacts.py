@@ -10,6 +10,7 @@ import click
 
 from nasdsl.cli.boundary import MISSING, OK, Failure, guarded, say
 from nasdsl.cli.running import pairs
+from nasdsl.version import VERSION
 
 
 @click.command("compile")
@@ -43,7 +44,7 @@ def compile_(
     force: bool,
 ) -> None:
     """Compile TARGET (a .nas file or a bundled name) to a supernet, or to one architecture."""
-    from nasdsl import __version__, driver
+    from nasdsl import driver
     from nasdsl.ir import formats
 
     loaded = driver.load(target)
@@ -89,10 +90,10 @@ def compile_(
             name=made.name,
             genotype=found.strip(),
             source=loaded.source.name,
-            version=__version__,
+            version=VERSION,
         )
     elif mode == "dense":
-        package.write_supernet(net, out, source=loaded.source.name, version=__version__)
+        package.write_supernet(net, out, source=loaded.source.name, version=VERSION)
     else:
         raise Failure("a package holds the dense supernet; leave --mode out", 2)
     say(f"wrote {out}: import it with torch alone, `load()` gives the module")
@@ -179,9 +180,9 @@ def doctor(form: str) -> None:
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
-    from nasdsl import __version__, resources
+    from nasdsl import resources
 
-    found: dict[str, Any] = {"nasdsl": __version__, "python": platform.python_version()}
+    found: dict[str, Any] = {"nasdsl": VERSION, "python": platform.python_version()}
     needed = ("torch", "numpy", "networkx", "lark", "click", "rich", "safetensors")
     optional = ("scikit-learn", "pillow", "torchvision")
     missing = []

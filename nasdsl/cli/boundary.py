@@ -24,7 +24,11 @@ class Failure(click.ClickException):
 
     def __init__(self, message: str, code: int = WRONG) -> None:
         super().__init__(message)
-        self.exit_code = code
+        self.code = code
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]
+        return self.code
 
     def show(self, file: Any = None) -> None:
         click.echo(f"{click.style('error', fg='red', bold=True)}: {self.message}", err=True)

@@ -21,7 +21,7 @@ _VIEWS = ("summary", "resolved", "ir", "code", "dot", "mermaid", "svg")
               help="Parameter of the space.")  # fmt: skip
 @click.option("--as", "view", type=click.Choice(_VIEWS), default="summary", show_default=True,
               help="What of a space is shown.")  # fmt: skip
-@click.option("--cell", help="The cell that is drawn [default: the first].")
+@click.option("--cell", help="The cell that is drawn, or `stages` [default: the first cell].")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text",
               show_default=True)  # fmt: skip
 @guarded
@@ -140,7 +140,7 @@ def _show_genotype(genotype: Any, space: Any, view: str, cell: str | None, form:
     if view in ("dot", "mermaid", "svg"):
         from nasdsl.report.draw import drawing
 
-        click.echo(drawing(space, view, cell, resolved=True), nl=False)
+        click.echo(drawing(space, view, cell, resolved=True, genotype=genotype), nl=False)
         return
     if view == "code":
         from nasdsl.codegen.discrete import Discrete

@@ -7,6 +7,7 @@ import sys
 import click
 
 from nasdsl.cli import artifacts, inspecting, running, texts
+from nasdsl.version import VERSION
 
 EPILOG = """\b
 Examples:
@@ -27,13 +28,11 @@ def _version(context: click.Context, option: click.Parameter, wanted: bool) -> N
         return
     from importlib.metadata import PackageNotFoundError, version
 
-    from nasdsl import __version__
-
     try:
         torch = version("torch")
     except PackageNotFoundError:
         torch = "not installed"
-    click.echo(f"nasdsl {__version__} (torch {torch})")
+    click.echo(f"nasdsl {VERSION} (torch {torch})")
     context.exit()
 
 

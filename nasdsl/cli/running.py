@@ -228,11 +228,17 @@ def wrap(text: str, indent: int, columns: int = 80) -> str:
 
 
 def _describe(plan: Any, form: str) -> None:
+    from nasdsl.codegen.emit import NotExecutable
+    from nasdsl.codegen.supernet import check_executable
     from nasdsl.ir import cost
     from nasdsl.ir.config import show
 
     space = plan.space()
     supernet = cost.of_network(space.supernet)
+    try:
+        check_executable(space)
+    except NotExecutable as error:
+        say(f"note: this version does not search it: {error}")
     found = {
         "space": space.name,
         "parameters": dict(space.parameters),

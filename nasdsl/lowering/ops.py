@@ -42,8 +42,6 @@ from nasdsl.lowering.values import (
 from nasdsl.source import Span
 from nasdsl.syntax import ast
 
-_MAX_EXPANSION = 64
-
 
 def apply(ctx: Context, node: ast.Value, env: Env, place: Place, inp: Shape) -> Op:
     """The operation a value denotes, at a place, on an input. Raises Broken."""
@@ -235,10 +233,7 @@ def _defined(
     place: Place,
     inp: Shape,
 ) -> Op:
-    ctx.depth += 1
-    try:
-        if ctx.depth > _MAX_EXPANSION:
-            raise ctx.fail("E114", node.span, f"`{name}` expands into itself")
+    with ctx.expanding(target, name, node.span):
         match target:
             case ast.Op():
                 empty = ast.Call(span=node.span, func=node, args=())
@@ -262,8 +257,6 @@ def _defined(
                 )
             case _:
                 raise ctx.fail("E213", node.span, f"`{name}` is no operation")
-    finally:
-        ctx.depth -= 1
 
 
 def candidate(ctx: Context, item: Item, place: Place, inp: Shape, *, use: Span) -> Op:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
@@ -21,6 +22,8 @@ from nasdsl.syntax import ast
 
 #: How deep values and operations may nest once names are followed.
 MAX_LEVEL = 120
+#: How often a definition may stand in itself, as in `residual(residual(f))`.
+MAX_OPEN = 12
 #: Values and operations that one network may need.
 MAX_STEPS = 150_000
 
@@ -95,9 +98,28 @@ class Context:
     bodies: dict[Any, Op] = field(default_factory=dict)
     #: How deep values and operations nest just now, and how many steps are left.
     level: int = 0
+    #: How often a definition is being expanded just now: `residual(residual(f))` is fine.
+    open: dict[int, int] = field(default_factory=dict)
     #: Candidates of the op sets of the block.
     members: dict[str, Member] | None = None
     fuel: int = MAX_STEPS
+
+    @contextmanager
+    def expanding(self, node: ast.Node, name: str, span: Span) -> Iterator[None]:
+        """E114 where a definition is used inside itself, again and again."""
+        count = self.open.get(id(node), 0)
+        if count >= MAX_OPEN:
+            raise self.fail(
+                "E114",
+                span,
+                f"`{name}` uses itself",
+                "there is no recursion; `repeat` repeats, cells nest",
+            )
+        self.open[id(node)] = count + 1
+        try:
+            yield
+        finally:
+            self.open[id(node)] = count
 
     def enter(self, span: Span) -> None:
         """One step deeper; E114 and E116 keep a circle or an explosion from running on."""

@@ -162,7 +162,8 @@ def _piece(ctx: Context, piece: Piece, node: ast.Name, place: Place | None) -> A
     env = block_env(ctx.block, piece)
     match piece.node:
         case ast.Let():
-            return value_of(ctx, Closure(piece.node.value, env, piece.key[1]), place)
+            with ctx.expanding(piece.node, node.text, node.span):
+                return value_of(ctx, Closure(piece.node.value, env, piece.key[1]), place)
         case ast.Ops():
             return ops_set(ctx, piece.node, env)
         case ast.Op() if not piece.node.params:
@@ -174,7 +175,9 @@ def _piece(ctx: Context, piece: Piece, node: ast.Name, place: Place | None) -> A
 def _def(ctx: Context, found: Def, node: ast.Name, place: Place | None) -> Any:
     match found.node:
         case ast.Let():
-            return value_of(ctx, Closure(found.node.value, Env(found.module), found.name), place)
+            closure = Closure(found.node.value, Env(found.module), found.name)
+            with ctx.expanding(found.node, node.text, node.span):
+                return value_of(ctx, closure, place)
         case ast.Ops():
             return ops_set(ctx, found.node, Env(found.module))
         case ast.Op() if not found.node.params:

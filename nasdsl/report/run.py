@@ -252,12 +252,14 @@ def _mix_text(name: str, rows: Sequence[Mapping[str, Any]], width: int) -> list[
     if len(sets) == 1:
         keys = _keys(sets[0])
         if keys != list(sets[0]):
-            legend = ", ".join(f"{k} {label}" for k, label in zip(keys, sets[0], strict=True))
+            legend = ", ".join(f"{k}={label}" for k, label in zip(keys, sets[0], strict=True))
             lines += wrap(legend, width=width, first="  ")
+        named = dict(zip(sets[0], keys, strict=True))
         body = []
         for r in rows:
             cells = [_weight(w, label == r["largest"]) for w, label in _zip(r)]
-            body.append([r["edge"], *cells, *([" + ".join(r["picked"])] if any_picked else [])])
+            chosen = " + ".join(named.get(label, label) for label in r["picked"])
+            body.append([r["edge"], *cells, *([chosen] if any_picked else [])])
         head = ["", *(f"{k} " for k in keys), *(["chosen"] if any_picked else [])]
         right = range(1, len(keys) + 1)
         return lines + indent(table(body, header=head, right=right))

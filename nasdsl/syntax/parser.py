@@ -22,14 +22,24 @@ from nasdsl.syntax.scan import Scan
 MAX_ERRORS = 50
 
 
+class _Lexer(lexer.ContextualLexer):
+    """lark's lexer without its checks of the terminals, which cost half of the start-up.
+
+    They check the grammar, not a `.nas` text: the tests make them, `nasdsl check` does not wait.
+    """
+
+    def __init__(self, conf: Any, states: Any, always_accept: Any = ()) -> None:
+        conf.skip_validation = True
+        super().__init__(conf, states, always_accept)
+
+
 @lru_cache(maxsize=1)
 def grammar() -> Lark:
     """The LALR(1) parser of `grammars/nas.lark`, built once per process."""
     text = resources.read("grammars", "nas.lark")
     if text is None:
         raise FileNotFoundError("grammars/nas.lark is missing from this installation")
-    # lark compares all terminals pairwise where `interegular` happens to be installed. That is a
-    # check of the grammar, not of a `.nas` text: the tests make it, `nasdsl check` does not wait.
+    # Nor does it compare the terminals of lark's own grammar where `interegular` is installed.
     compare, lexer.has_interegular = lexer.has_interegular, False
     try:
         return Lark(
@@ -38,6 +48,7 @@ def grammar() -> Lark:
             lexer="contextual",
             propagate_positions=True,
             maybe_placeholders=False,
+            _plugins={"ContextualLexer": _Lexer},
         )
     finally:
         lexer.has_interegular = compare

@@ -74,7 +74,9 @@ def resume(scan: Scan, state: Any, offset: int, start: int, unclosed: bool) -> R
 def _pop_to_end(state: Any) -> bool:
     states = state.parse_conf.parse_table.states
     for depth in range(len(state.state_stack), 0, -1):
-        if _reach(states, state.state_stack[:depth], "$END") is not None:
+        stack = state.state_stack[:depth]
+        _reach(states, stack, "$END")
+        if stack[-1] == state.parse_conf.end_state:
             del state.state_stack[depth:]
             del state.value_stack[depth - 1 :]
             return True

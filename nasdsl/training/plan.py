@@ -27,7 +27,7 @@ DEFAULTS = {
     "recipe": "darts",
     "dataset": "fashion16",
     "split": "disjoint_halves",
-    "train": "quick_train",
+    "train": "quick",
 }
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from nasdsl import __version__
 from nasdsl.ir import formats
 from nasdsl.ir.config import show
 from nasdsl.ir.genotype import Genotype, loads
@@ -26,6 +25,7 @@ from nasdsl.training.plan import Plan
 from nasdsl.training.record import RunFolder
 from nasdsl.training.retrain import Retrain
 from nasdsl.training.search import Search
+from nasdsl.version import VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def device_of(wanted: str) -> str:
 
 def versions() -> dict[str, str]:
     """Versions that a result may depend on."""
-    found = {"nasdsl": __version__, "python": platform.python_version(), "torch": torch.__version__}
+    found = {"nasdsl": VERSION, "python": platform.python_version(), "torch": torch.__version__}
     for name in ("numpy", "lark", "safetensors"):
         try:
             found[name] = version(name)

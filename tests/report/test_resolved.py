@@ -134,15 +134,16 @@ def test_a_recipe_with_settings_of_a_file():
         let rate = 0.1
         recipe a(decay = 1e-3) { epochs = 5 batch = 8 sampler = softmax
           weights = sgd(lr = rate, decay = decay) arch = adam(lr = 1e-3)
-          regularize = zero_one(10) }
+          partial = channels(1/4) }
         recipe b extends a { decay = 2e-3 weights.lr = rate / 2 weights.momentum = 0.9
-          regularize.norm = l1 }"""
+          partial.edge_norm = true }"""
     )
     assert mistakes(program.diags) == []
     text = resolved(driver.Loaded(program, ()), "recipe", "b")
     assert "recipe b(decay = 2e-3)" in text
     assert "sgd(lr = rate / 2, decay = decay, momentum = 0.9)" in text
-    assert "regularize.norm = l1" in text
+    # An argument without a name may be the one that is changed, so it is left alone.
+    assert "partial.edge_norm = true" in text.replace("  ", " ").replace("  ", " ")
     again = program_of(text)
     assert alike(again.settings("recipe", "b")) == alike(program.settings("recipe", "b"))
 
@@ -151,8 +152,6 @@ def test_what_cannot_be_resolved():
     loaded = driver.load("darts")
     with pytest.raises(UnknownName, match="has no space `dorts`"):
         resolved(loaded, "space", "dorts")
-    program = program_of("nas 1 space a extends b {}")
-    with pytest.raises(ResolveError):
-        resolved(driver.Loaded(program, ()), "space", "nothing") if False else resolved(
-            driver.Loaded(program_of("nas 1 cell c extends d { in a out a } "), ()), "cell", "c"
-        )
+    broken = program_of("nas 1 cell c extends d { in a out a }")
+    with pytest.raises(ResolveError, match="cell `c` is broken"):
+        resolved(driver.Loaded(broken, ()), "cell", "c")

@@ -118,7 +118,7 @@ def test_many_options_have_letters():
     labels = dict.fromkeys(EDGES, ops)
     log = [{**record(1), "mix": {"normal": {e: [0.125] * 8 for e in EDGES}}}]
     text = text_of(report_of(RUN, log, labels=labels))
-    assert "a separable_convolution_0, b separable_convolution_1" in text
+    assert "a=separable_convolution_0, b=separable_convolution_1" in text
     assert all(len(line) <= 80 for line in text.splitlines())
 
 

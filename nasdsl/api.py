@@ -1,0 +1,112 @@
+"""The Python entry points; everything they return is documented where it is defined."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nasdsl import driver
+from nasdsl.driver import Loaded
+from nasdsl.source import Source
+
+if TYPE_CHECKING:
+    from nasdsl.codegen.discrete import Discrete
+    from nasdsl.codegen.supernet import Supernet
+    from nasdsl.training.run import Outcome
+
+
+def load(path: str | Path | Source) -> Loaded:
+    """A `.nas` file, a bundled one by name, or a Source, read and checked.
+
+    Raises CompileError with every diagnostic, UnknownName.
+    """
+    return driver.load(path)
+
+
+def compile(
+    path: str | Path | Source | Loaded,
+    space: str | None = None,
+    *,
+    mode: str = "dense",
+    seed: int = 0,
+    **parameters: Any,
+) -> Supernet:
+    """The supernet of a space: a module `net(x, mix)`, `x (n, c, h, w)`, logits `(n, classes)`.
+
+    `parameters` are the space's own (`C=8, layers=4`). `net.tables` says what a mix holds,
+    `net.uniform()` gives one. Raises CompileError, UnknownName, NotExecutable.
+    """
+    from nasdsl.codegen.supernet import Supernet
+
+    return Supernet(_space(path, space, parameters), mode=mode, seed=seed)
+
+
+def network(
+    path: str | Path | Source | Loaded,
+    genotype: str,
+    space: str | None = None,
+    *,
+    aux: bool = False,
+    seed: int = 0,
+    **parameters: Any,
+) -> Discrete:
+    """The network that a genotype (text of a known format) names: a module `net(x)`.
+
+    Raises CompileError, UnknownName, GenotypeError.
+    """
+    from nasdsl.codegen.discrete import Discrete
+    from nasdsl.ir import formats
+
+    loaded = path if isinstance(path, Loaded) else driver.load(path)
+    found = formats.parse(genotype, driver.space(loaded, space, parameters))
+    made = driver.space(loaded, space, parameters, genotype=found)
+    return Discrete(made.target, aux=aux, seed=seed)
+
+
+def search(
+    path: str | Path | Source | Loaded,
+    *,
+    recipe: str | None = None,
+    data: str | None = None,
+    split: str | None = None,
+    train: str | None = None,
+    space: str | None = None,
+    seed: int = 0,
+    folder: str | Path | None = None,
+    device: str = "cpu",
+    data_dir: str | Path | None = None,
+    retrain: bool = True,
+    changes: dict[str, Any] | None = None,
+    **parameters: Any,
+) -> Outcome:
+    """Search, and retrain what was found; as `nasdsl run`, without its talk.
+
+    Nothing is written without `folder`. `changes` are run lengths: `{"epochs": 10}`.
+    Raises CompileError, UnknownName, PlanError, DataError.
+    """
+    from nasdsl.training import inputs, plan, run
+
+    loaded = path if isinstance(path, Loaded) else driver.load(path)
+    made = plan.make(
+        loaded,
+        names={"space": space, "recipe": recipe, "dataset": data, "split": split, "train": train},
+        parameters={k: str(v) for k, v in parameters.items()},
+        changes={k: str(v) for k, v in (changes or {}).items()},
+        seed=seed,
+    )
+    options = run.Options(
+        device=run.device_of(device),
+        data_dir=Path(data_dir) if data_dir is not None else None,
+        retrain=retrain,
+    )
+    prepared = inputs.prepare(
+        made.dataset, made.split, data_dir=options.data_dir, device=options.device
+    )
+    run.check_fit(made, prepared)
+    place = run.begin(made, prepared, Path(folder), options) if folder is not None else None
+    return run.execute(made, prepared, place, options)
+
+
+def _space(path: Any, space: str | None, parameters: dict[str, Any]) -> Any:
+    loaded = path if isinstance(path, Loaded) else driver.load(path)
+    return driver.space(loaded, space, parameters)
