@@ -15,10 +15,12 @@ from typing import Any
 from nasdsl import resources
 from nasdsl.diagnostics.model import CompileError, Diagnostic, Diagnostics
 from nasdsl.diagnostics.suggest import did_you_mean
+from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Space
 from nasdsl.lowering import program as programs
 from nasdsl.lowering.modules import bundled
 from nasdsl.lowering.program import Program
+from nasdsl.lowering.values import Given
 from nasdsl.source import Source
 
 _DEFINITION = re.compile(r"^(space|recipe|dataset|split|train|suite)[ \t]+([A-Za-z_]\w*)", re.M)
@@ -144,6 +146,27 @@ def value(text: Any) -> Any:
         return {"true": True, "false": False}.get(text, text)
 
 
+def data(loaded: Loaded, name: str) -> Given:
+    """A data set by name, of the file or bundled, as far as a space asks for it.
+
+    Raises UnknownName, CompileError.
+    """
+    program = loaded.program
+    if program.find("dataset", name) is None:
+        file = where_bundled(name, "dataset")
+        if file is None:
+            names = [*program.names("dataset"), *index("dataset")]
+            advice = did_you_mean(name, names)
+            raise UnknownName(f"there is no data set `{name}`" + (f"; {advice}" if advice else ""))
+        program = load(file, check=False).program
+    settings = program.settings("dataset", name)
+    shape = settings.get("shape") if settings is not None else None
+    if settings is None or not isinstance(shape, Shape):
+        raise CompileError(tuple(program.diags))
+    classes = settings.get("classes")
+    return Given(name, shape, int(classes) if classes is not None else 0)
+
+
 def space(
     loaded: Loaded,
     name: str | None = None,
@@ -154,6 +177,8 @@ def space(
     chosen = main_space(loaded, name)
     before = len(loaded.program.diags)
     given = {k: value(v) for k, v in (parameters or {}).items()}
+    if isinstance(given.get("data"), str):
+        given["data"] = data(loaded, given["data"])
     made = loaded.program.space(chosen, given, **options)
     found = loaded.program.diags.items[before:]
     if made is None or any(d.severity == "error" for d in found):

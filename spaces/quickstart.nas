@@ -20,12 +20,6 @@ space small extends darts {
 }
 
 recipe quick extends recipes.darts {
-  epochs  = 8
+  epochs  = 6
   arch.lr = 3e-3
-}
-
-split halves {
-  search.train  = data[0%..25%]
-  search.valid  = data[25%..50%]
-  retrain.train = data[0%..100%]
 }

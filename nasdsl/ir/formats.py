@@ -67,6 +67,22 @@ def dumps(genotype: Genotype, space: Space, form: str | None = None) -> str:
             raise GenotypeError(f"format `{form}` cannot be written yet; `nas` fits every space")
 
 
+def brief(genotype: Genotype, space: Space) -> str:
+    """A genotype for a person: the space's own text, else a line per node.
+
+    `c/x[2] = conv_3x3(a) + skip(x[1])`; decisions outside cells as `body[2] = ir_3x3_t3`.
+    """
+    if space.format in ("darts", "nasbench201"):
+        return dumps(genotype, space).strip()
+    nodes: dict[str, list[str]] = {}
+    for identity, label in genotype.picks:
+        node, arrow, source = identity.partition("<-")
+        nodes.setdefault(node, []).append(f"{label}({source})" if arrow else label)
+    lines = [f"{node} = {' + '.join(terms)}" for node, terms in nodes.items()]
+    lines += [f"{table}/out = concat({', '.join(names)})" for table, names in genotype.outputs]
+    return "\n".join(lines)
+
+
 def check(genotype: Genotype, space: Space) -> Genotype:
     """The genotype, if it is one of the space: decisions, labels, edges per node.
 

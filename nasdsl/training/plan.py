@@ -130,7 +130,10 @@ def make(
     Raises UnknownName, CompileError, PlanError.
     """
     items = {kind: find(kind, names.get(kind), main) for kind in KINDS if kind != "dataset"}
-    items["dataset"] = _dataset(names.get("dataset"), main, items["space"])
+    parameters = dict(parameters)
+    # `-P data=digits` is `--data digits`.
+    chosen = names.get("dataset") or parameters.pop("data", None)
+    items["dataset"] = _dataset(chosen, main, items["space"])
     return make_from_items(items, parameters=parameters, changes=changes, seed=seed)
 
 

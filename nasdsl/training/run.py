@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from nasdsl.ir import formats
+from nasdsl.codegen.supernet import check_executable
+from nasdsl.ir import cost, formats
 from nasdsl.ir.config import show
 from nasdsl.ir.genotype import Genotype, loads
 from nasdsl.ir.printer import digest
@@ -116,6 +117,15 @@ def check_fit(plan: Plan, prepared: inputs.Inputs) -> None:
             f"`{prepared.name}` has {prepared.shape} and {prepared.classes} classes (a space with "
             "the parameter `data` follows its data set)"
         )
+    check_executable(space)
+    searched = {c.decision for _, c in cost.choices(space.supernet)}
+    needed = {c.decision for _, c in cost.choices(space.target)}
+    if not needed <= searched:
+        lacking = sorted(needed - searched)[0]
+        raise plans.PlanError(
+            f"the network that is retrained needs decision `{lacking}`, which the supernet of "
+            f"`{space.name}` does not have (other parameters, or `target {{}}`)"
+        )
 
 
 def execute(
@@ -192,12 +202,10 @@ def retrain(
     loss, accuracy = task.measure("test")
     found = {
         "test": {"loss": loss, "accuracy": accuracy},
-        "params": sum(p.numel() for n, p in task.net.named_parameters() if not n.startswith("aux")),
+        "params": cost.of_network(space.target).params,
         "epochs": task.epochs,
         "seconds": round(time.perf_counter() - began, 3),
-        "genotype": formats.dumps(
-            genotype, space, "nas" if space.format == "nas" else None
-        ).strip(),
+        "genotype": formats.brief(genotype, space),
     }
     if prepared.parts.retrain_valid is not None:
         valid = task.measure("valid")

@@ -182,9 +182,7 @@ class Search:
                 for t, rows in mix.items()
             },
             "mix": mix,
-            "genotype": formats.dumps(
-                discretize.argmax(self.space, mix), self.space, _form(self.space)
-            ).strip(),
+            "genotype": formats.brief(discretize.argmax(self.space, mix), self.space),
         }
 
     def result(self) -> dict[str, Any]:
@@ -205,7 +203,7 @@ class Search:
         hard = self._evaluated(dense, self._one_hot(genotype), batches)
         return {
             "genotype": genotype.as_json(),
-            "text": formats.dumps(genotype, self.space, _form(self.space)).strip(),
+            "text": formats.brief(genotype, self.space),
             "mix": mix,
             "valid": {"loss": soft[0], "accuracy": soft[1]},
             "valid_discrete": {"loss": hard[0], "accuracy": hard[1]},
@@ -281,10 +279,6 @@ class _Laid(nn.Module):
             x = x.contiguous(memory_format=self.layout)
         logits: Tensor = self.model(x, *args)
         return logits
-
-
-def _form(space: Space) -> str:
-    return space.format if space.format in ("darts", "nasbench201") else "nas"
 
 
 def _assign(loss: Tensor, parameters: Mapping[str, nn.Parameter]) -> None:
