@@ -64,7 +64,8 @@ def test_wheel_and_sdist_ship_grammars_spaces_and_data(built):
     wanted |= {"nasdsl/grammars/nas.lark", "nasdsl/data/fashion16.npz", "nasdsl/py.typed",
                "nasdsl/data/fashion16.LICENSE"}  # fmt: skip
     assert wanted <= inside
-    packed = {n.partition("/")[2] for n in tarfile.open(sdist).getnames()}
+    with tarfile.open(sdist) as archive:
+        packed = {n.partition("/")[2] for n in archive.getnames()}
     assert {"grammars/nas.lark", "spaces/darts.nas", "tests/test_readme.py", "LICENSE"} <= packed
 
 

@@ -317,6 +317,8 @@ def _binary(ctx: Context, node: ast.Binary, env: Env, place: Place | None) -> An
     if node.op in ("==", "!="):
         return (left == right) == (node.op == "==")
     if isinstance(left, SetValue) and isinstance(right, SetValue) and node.op in "+-":
+        if node.op == "-":
+            _subtracted(ctx, left, right)
         return _sets(left, right, node.op)
     if isinstance(left, tuple) and isinstance(right, tuple) and node.op == "+":
         return left + right
@@ -352,6 +354,21 @@ def arithmetic(ctx: Context, op: str, a: Fraction, b: Fraction, span: Span) -> A
             return a / b if op == "/" else Fraction(a // b)
         case _:
             raise ctx.fail("E213", span, f"`{op}` does not join numbers")
+
+
+def _subtracted(ctx: Context, left: SetValue, right: SetValue) -> None:
+    """E101 for a name that is no operation anywhere: it takes nothing away."""
+    for item in right.items:
+        node = item.node
+        if item.label in left.labels or not isinstance(node, ast.Name) or len(node.parts) > 1:
+            continue
+        if resolve(ctx, node.text, item.env) is None and node.text not in item.env.module.lost:
+            raise ctx.fail(
+                "E101",
+                item.span,
+                f"unknown op `{node.text}` in the set that is subtracted",
+                did_you_mean(node.text, left.labels),
+            )
 
 
 def _sets(left: SetValue, right: SetValue, op: str) -> SetValue:

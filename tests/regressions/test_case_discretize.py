@@ -26,7 +26,7 @@ TWO_NODES = """nas 1
 from "darts.nas" import darts
 space two extends darts {
   C      = 4
-  layers = 1
+  layers = 3
   nodes  = 2
   cell normal {
     out concat(x)
@@ -91,12 +91,15 @@ def test_edges_are_ranked_by_softmax_weights_not_by_raw_alphas():
     genotype = discretize.argmax(
         space, mix_of(space, dict(zip(edges, weights.tolist(), strict=True)))
     )
-    assert picks_of(genotype, "normal/x[2]") == [("max_pool_3x3", "x[1]"), ("sep_conv_3x3", "prev2")]
+    assert picks_of(genotype, "normal/x[2]") == [
+        ("max_pool_3x3", "x[1]"),
+        ("sep_conv_3x3", "prev2"),
+    ]
 
 
 def test_none_is_never_exported_though_it_weighs_most():
     """C02: `none` counts neither for the strength of an edge nor for its operation."""
-    space = bundled_space("darts.nas", "darts", C=4, layers=1)
+    space = bundled_space("darts.nas", "darts", C=4, layers=3)
     rows = {
         "normal/x[1]<-prev2": [0.1838, 0.0982, 0.0810, 0.1736, 0.1812, 0.0846, 0.0910, 0.1066],
         "normal/x[1]<-prev": [0.4717, 0.0458, 0.0496, 0.0945, 0.1113, 0.0556, 0.0953, 0.0762],
@@ -165,7 +168,7 @@ PC_DARTS_29 = [
 @pytest.mark.parametrize("with_factors", [False, True])
 def test_a_real_table_with_near_ties_gives_the_right_cell(with_factors):
     """C04: the 14 x 8 table a user printed; equal edge factors of a node change nothing."""
-    space = bundled_space("darts.nas", "darts", C=4, layers=1)
+    space = bundled_space("darts.nas", "darts", C=4, layers=3)
     assert space.decisions[0].labels == DARTS_OPS
     normal = space.tables()["normal"]
     rows = {d.id: row for d, row in zip(normal, PC_DARTS_29, strict=True)}
