@@ -269,6 +269,22 @@ def test_a_cell_of_skips_runs_and_one_of_nothing_is_known_as_such():
     assert net(torch.randn(2, 3, 8, 8)).shape == (2, 10)
 
 
+def test_a_network_of_nothing_guesses():
+    """C58: zeros of the right shape everywhere; with a classifier without bias the loss is ln 10."""
+    data = images(3, 8, 10)
+    space = bundled_space("nasbench201.nas", "nasbench201", C=4, n=1, data=data)
+    genotype = formats.parse(NOTHING, space)
+    target = bundled_space(
+        "nasbench201.nas", "nasbench201", C=4, n=1, data=data, genotype=genotype
+    ).target
+    net = Discrete(target)
+    nn.init.zeros_(next(m for m in net.modules() if isinstance(m, nn.Linear)).bias)
+    logits = net(torch.randn(4, 3, 8, 8))
+    assert logits.shape == (4, 10)
+    loss = F.cross_entropy(logits, torch.arange(4))
+    assert loss.item() == pytest.approx(2.302585, abs=1e-5)
+
+
 def test_a_supernet_mix_of_nothing_gives_zeros_of_the_right_shape():
     """C58: not the number 0; with a classifier without bias the loss is ln 10."""
     space = bundled_space("nasbench201.nas", "nasbench201", C=4, n=1, data=images(3, 8, 10))
