@@ -49,7 +49,9 @@ def test_commands_print_what_is_shown(folder):
     shown = blocks("console")
     assert shown
     for block in shown:
-        for command, expected in re.findall(r"^\$ nasdsl ([^\n]*)\n(.*?)(?=^\$|\Z)", block, re.S | re.M):
+        for command, expected in re.findall(
+            r"^\$ nasdsl ([^\n]*)\n(.*?)(?=^\$|\Z)", block, re.S | re.M
+        ):
             result = subprocess.run(
                 [sys.executable, "-m", "nasdsl", *command.split()],
                 capture_output=True,
@@ -57,7 +59,11 @@ def test_commands_print_what_is_shown(folder):
                 timeout=600,
                 env={**os.environ, "COLUMNS": "80"},
             )
-            assert matches(expected.strip(), result.stdout.strip()), (command, result.stdout, result.stderr)
+            assert matches(expected.strip(), result.stdout.strip()), (
+                command,
+                result.stdout,
+                result.stderr,
+            )
 
 
 def test_python_runs_and_prints(folder):

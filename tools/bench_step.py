@@ -121,7 +121,9 @@ def measure(args: argparse.Namespace) -> list[dict[str, object]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--space", default="darts")
     parser.add_argument("-P", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--batch", type=int, default=16)
@@ -136,7 +138,9 @@ def main() -> None:
     first = rows[0]
     print(f"{first['space']}, batch {args.batch}, {args.threads} thread(s), torch {first['torch']}, "
           f"compiled in {first['compile_s']} s")  # fmt: skip
-    print(f"{'layout':14} {'cpu s min':>10} {'median':>8} {'wall s min':>11} {'kernels':>9} {'saved MB':>9}")
+    print(
+        f"{'layout':14} {'cpu s min':>10} {'median':>8} {'wall s min':>11} {'kernels':>9} {'saved MB':>9}"
+    )
     for row in rows:
         print(f"{row['layout']:14} {row['cpu_min_s']:10.2f} {row['cpu_median_s']:8.2f} "
               f"{row['wall_min_s']:11.2f} {row['kernels']:9,} {row['saved_MB']:9.1f}")  # fmt: skip

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from nasdsl.ir.cell import After, Arrival, Cell, CellEdge, Join, Output
-from nasdsl.ir.op import Choice, Nested, Op, Par, Prim, Seq, is_identity, is_none
+from nasdsl.ir.op import Choice, Nested, Op, Par, Prim, Seq, is_identity, is_none, walk
 from nasdsl.ir.space import Network, Stage
 from nasdsl.ops.table import module
 from nasdsl.source import Span
@@ -74,6 +74,8 @@ class _Emitter:
     pick: fx.Node | None = None
     keep: fx.Node | None = None
     slots: list[Slot] = field(default_factory=list)
+    #: Module names in use, and the place each of them stands for.
+    places: dict[str, str] = field(default_factory=dict)
     droppable: list[str] = field(default_factory=list)
 
     # ---- nodes
@@ -87,16 +89,15 @@ class _Emitter:
         owner = self.root
         *scopes, name = path.split(".")
         for scope in scopes:
-            if not hasattr(owner, scope):
+            if scope not in owner._modules:
                 owner.add_module(scope, nn.Module())
             owner = owner.get_submodule(scope)
-        if hasattr(owner, name):
+        if name in owner._modules:
             return
-        made = None
-        if self.modules is not None:
-            # Another mode of the same network: share its modules.
-            made = self.modules.get_submodule(path)
-        owner.add_module(name, made if made is not None else make())
+        # Another mode of the same network shares its modules. What the other mode did not build
+        # does not reach the output or has no weights, so a fresh one is as good.
+        shared = _submodule(self.modules, path) if self.modules is not None else None
+        owner.add_module(name, shared if shared is not None else make())
 
     def function(self, target: Any, *args: Any, span: Span | None = None) -> fx.Node:
         return _stamp(self.graph.call_function(target, args), span, "")
@@ -106,6 +107,15 @@ class _Emitter:
         for term in terms[1:]:
             value = self.function(torch.add, value, term, span=span)
         return value
+
+    def place(self, path: str, key: str, name: str) -> str:
+        """The module path of a place; places whose names would be one are numbered."""
+        wanted, n = f"{path}.{_safe(name)}", 1
+        chosen = wanted
+        while self.places.setdefault(chosen, f"{path}|{key}") != f"{path}|{key}":
+            n += 1
+            chosen = f"{wanted}__{n}"
+        return chosen
 
     # ---- operations
 
@@ -200,7 +210,8 @@ class _Emitter:
         rows = self.rows(path, cell.table, _decisions(cell))
         values: dict[str, fx.Node] = {}
         for entry, x in zip(cell.inputs, inputs, strict=True):
-            prepared = self.op(entry.prepare, x, f"{path}.{_safe(entry.name)}", rows)
+            at = self.place(path, f"in {entry.name}", entry.name)
+            prepared = self.op(entry.prepare, x, at, rows)
             values[entry.name] = prepared if prepared is not None else x
         like = inputs[0]
         shapes = {e.name: e.prepare.out for e in cell.inputs}
@@ -208,7 +219,8 @@ class _Emitter:
             edges = cell.into(node.name)
             arrivals = [self.edge(cell, e, values, path, rows) for e in edges]
             value = self.join(node.how, arrivals, [e.op.out for e in edges], like, node.span)
-            after = self.op(node.after, value, f"{path}.{_safe(node.name)}", rows)
+            at = self.place(path, f"node {node.name}", node.name)
+            after = self.op(node.after, value, at, rows)
             shapes[node.name] = node.after.out
             values[node.name] = after if after is not None else self.zeros(node.after.out, like)
         through = {}
@@ -225,10 +237,10 @@ class _Emitter:
         path: str,
         rows: _Rows | None,
     ) -> fx.Node | None:
-        name = f"{path}.{_safe(edge.target)}_{_safe(edge.source)}"
-        parts = (
-            edge.op.parts if isinstance(edge.op, Par) and self.mode == "discrete" else (edge.op,)
-        )
+        name = self.place(path, edge.key, f"{_plain(edge.target)}_{_plain(edge.source)}")
+        # Several picks on one edge are operations of their own, also for drop-path.
+        picked = isinstance(edge.op, Par) and edge.op.how == "picked"
+        parts = edge.op.parts if isinstance(edge.op, Par) and picked else (edge.op,)
         names = [name] if len(parts) == 1 else [f"{name}_{i}" for i in range(len(parts))]
         terms = []
         for part, place in zip(parts, names, strict=True):
@@ -366,12 +378,21 @@ def _label(op: Op) -> str:
             return "branch"
 
 
+#: Names that a module has already; an operation may be called so, its module may not.
+_TAKEN = frozenset(dir(nn.Module())) | frozenset(dir(fx.GraphModule))
+
+
+def _plain(name: str) -> str:
+    """`x[2]` as `x2`."""
+    return "".join(c if c.isalnum() or c == "_" else "_" for c in name if c not in "[]")
+
+
 def _safe(name: str) -> str:
-    """A name as a module name: `x[2]` is `x2`."""
-    kept = "".join(
-        c if c.isalnum() or c == "_" else "_" for c in name.replace("[", "").replace("]", "")
-    )
-    return kept if kept and not kept[0].isdigit() else f"_{kept}"
+    """A name as a module name."""
+    kept = _plain(name)
+    if not kept or kept[0].isdigit():
+        kept = f"_{kept}"
+    return f"{kept}_" if kept in _TAKEN else kept
 
 
 def _stamp(node: fx.Node, span: Span | None, path: str) -> fx.Node:
@@ -392,6 +413,8 @@ def _submodule(modules: nn.Module, path: str) -> nn.Module | None:
 
 def _branch(op: Op, shared: nn.Module | None) -> nn.Module:
     """One alternative as a module of its own, with the names it has in the whole network."""
+    if _choices(op) or any(isinstance(part, Nested) and _decisions(part.cell) for part in walk(op)):
+        raise NotExecutable("decisions inside the alternatives of a one-hot sampler")
     root = nn.Module()
     graph = fx.Graph()
     emitter = _Emitter("dense", root, graph, shared)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -103,6 +103,7 @@ class Supernet(nn.Module):
         self._row = {
             d: (t.name, i) for t in self.tables.values() for i, d in enumerate(t.decisions)
         }
+        self.slots = tuple(replace(s, table=self._row[s.decisions[0]][0]) for s in self.slots)
 
     def in_mode(self, mode: str) -> Supernet:
         """The same supernet, with the same weights, in another emission mode."""
@@ -111,7 +112,9 @@ class Supernet(nn.Module):
         other = Supernet.__new__(Supernet)
         nn.Module.__init__(other)
         other.space, other.mode = self.space, mode
-        other._take(emit(self.space.supernet, mode, modules=self.graph))
+        # What has to be built anew has no weights that matter; no noise is taken for it.
+        with torch.random.fork_rng(devices=[]):
+            other._take(emit(self.space.supernet, mode, modules=self.graph))
         return other
 
     def forward(

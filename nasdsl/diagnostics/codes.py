@@ -270,8 +270,12 @@ _ALL = (
         """`stage X { … } at f`: first what the stage is, its own stride and width included, then
         where in the `repeat` it stands. The block may be left out; `at` then follows the name
         of the stage directly.""",
-        _network("repeat 3 {\n  stage relu\n  stage conv(3) at 1/3 { stride = 2 }\n}"),
-        _network("repeat 3 {\n  stage relu\n  stage conv(3) { stride = 2 } at 1/3\n}"),
+        _network(
+            "repeat 3 {\n  stage relu\n  stage conv(3, stride = stride) at 1/3 { stride = 2 }\n}"
+        ),
+        _network(
+            "repeat 3 {\n  stage relu\n  stage conv(3, stride = stride) { stride = 2 } at 1/3\n}"
+        ),
     ),
     Code(
         "E020",
@@ -815,6 +819,26 @@ _ALL = (
         which fits every space and needs not be written.""",
         _network("genotype = nasbench", "stage one_of {relu, gelu}"),
         _network("genotype = digits", "stage one_of {relu, gelu}"),
+    ),
+    Code(
+        "E231",
+        "a condition depends on a decision",
+        """`a if condition else b` is decided when the space is compiled; a supernet holds every
+        option of a decision, so no single value of it could decide the condition. Say the
+        alternatives as a decision of their own: `one_of {a, b}`.""",
+        _network("let k = one_of {3, 5}", "stage conv(3) if k == 3 else conv(1)"),
+        _network("stage one_of {conv(3), conv(1)}"),
+    ),
+    Code(
+        "E232",
+        "no running width",
+        """An operation whose channels are not given yields as many as the running width says, and
+        nothing has set it: neither the space (`width = 16`) nor a cell or stage before this place.
+        Set it, or give the channels with `out`.""",
+        "nas 1\nspace s {\n  input image(3, 32, 32)\n  stem conv(3)\n"
+        "  head global_avg_pool >> linear(10)\n}\n",
+        "nas 1\nspace s {\n  width = 8\n  input image(3, 32, 32)\n  stem conv(3)\n"
+        "  head global_avg_pool >> linear(10)\n}\n",
     ),
     # ---- 3xx: recipes and training
     Code(

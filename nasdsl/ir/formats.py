@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast as python
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from nasdsl.diagnostics.suggest import did_you_mean
@@ -102,7 +103,29 @@ def check(genotype: Genotype, space: Space) -> Genotype:
             )
     _check_nodes(genotype, space)
     _check_outputs(genotype, space)
-    return genotype
+    return ordered(genotype, space)
+
+
+def ordered(genotype: Genotype, space: Space) -> Genotype:
+    """Picks node by node in the space's order; inside a node edge by edge where all stay.
+
+    Where a node keeps some of its edges, their order (stronger first) is the genotype's own.
+    """
+    rank: dict[str, tuple[int, int]] = {}
+    rows: dict[str, tuple[int, bool]] = {}
+    for rules in space.rules:
+        for node, identities in rules.rows:
+            keep = next((k for k in rules.keeps if node in k.targets), None)
+            for identity in identities:
+                rows[identity] = (len(rows), keep is None or keep.count is None)
+    first: dict[str, int] = {}
+    for i, decision in enumerate(_every(space.decisions)):
+        node = decision.id.partition("<-")[0]
+        at = first.setdefault(node, i)
+        fixed = rows.get(decision.id, (0, True))[1]
+        rank[decision.id] = (at, i if fixed else 0)
+    picks = tuple(sorted(genotype.picks, key=lambda p: rank[p[0]]))
+    return replace(genotype, picks=picks)
 
 
 def _check_nodes(genotype: Genotype, space: Space) -> None:
@@ -117,9 +140,10 @@ def _check_nodes(genotype: Genotype, space: Space) -> None:
             if not decided:
                 continue
             if keep is None or keep.count is None:
-                missing = [i for i in decided if not genotype.of(i)]
-                if missing:
-                    raise GenotypeError(f"no pick for `{missing[0]}`: every edge stays")
+                for identity in decided:
+                    count = len(genotype.of(identity))
+                    if count != 1:
+                        raise GenotypeError(f"{count} picks for `{identity}`; every edge has one")
             elif len(here) > min(keep.count, len(identities)):
                 raise GenotypeError(
                     f"`{rules.table}/{node}` keeps {keep.count} edges, not {len(here)}"

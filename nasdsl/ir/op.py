@@ -66,7 +66,10 @@ class Seq:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Par:
-    """The same input through every part, outputs summed (`sum`) or joined (`concat`)."""
+    """The same input through every part: outputs summed (`sum`) or joined (`concat`).
+
+    `picked` is a sum of operations that a genotype puts on one edge beside each other.
+    """
 
     how: str
     parts: tuple[Op, ...]

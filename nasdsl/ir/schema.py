@@ -48,6 +48,8 @@ _ZERO = Fraction(0)
 _EVERY = P("every", "int", Fraction(1))
 _START = P("start", "time", _ZERO)
 _CELLS = P("cells", "names", None)
+#: Which optimizer sees a regularizer; the default is what the method's paper does.
+_ON = P("on", "word", "arch", ("arch", "weights", "both"))
 _LR = P("lr", "schedule")
 _DECAY = P("decay", "schedule", _ZERO)
 _CLIP = P("clip", "number", None)
@@ -96,22 +98,25 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     "pushes sigmoid weights to 0 or 1",
                     P("weight", "schedule"),
                     P("norm", "word", "l2", ("l1", "l2")),
+                    _ON,
                 ),
-                _spec("beta", "mean logsumexp of alpha", P("weight", "schedule")),
-                _spec("drnas_l2", "norm of alpha", P("weight", "schedule")),
-                _spec("drnas_kl", "KL to the flat Dirichlet", P("weight", "schedule")),
-                _spec("entropy", "entropy of the mix", P("weight", "schedule")),
+                _spec("beta", "mean logsumexp of alpha", P("weight", "schedule"), _ON),
+                _spec("drnas_l2", "norm of alpha", P("weight", "schedule"), _ON),
+                _spec("drnas_kl", "KL to the flat Dirichlet", P("weight", "schedule"), _ON),
+                _spec("entropy", "entropy of the mix", P("weight", "schedule"), _ON),
                 _spec(
                     "flops",
                     "expected multiply-adds",
                     P("weight", "schedule"),
                     P("target", "number", None),
+                    _ON,
                 ),
                 _spec(
                     "params",
                     "expected parameters",
                     P("weight", "schedule"),
                     P("target", "number", None),
+                    _ON,
                 ),
                 _spec(
                     "latency",
@@ -119,6 +124,7 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     P("weight", "schedule"),
                     P("target", "number"),
                     P("device", "text"),
+                    _ON,
                 ),
             ),
             "align": (

@@ -168,11 +168,12 @@ def _node_count(
     keep = next((k for k in rules.keeps if node in k.targets), None)
     exclude = keep.exclude if keep else ()
     by_id = {d.id: d for d in here}
-    counts = [by_id[e].options(exclude) if e in by_id else 1 for e in edges]
+    # Edges without a decision always stay and do not count.
+    counts = [by_id[e].options(exclude) for e in edges if e in by_id]
     if any(c is None for c in counts):
         return None
     numbers = [c for c in counts if c is not None]
-    if keep is None or keep.count is None or keep.count >= len(edges):
+    if keep is None or keep.count is None or keep.count >= len(numbers):
         chosen = [tuple(numbers)]
     else:
         chosen = list(combinations(numbers, keep.count))

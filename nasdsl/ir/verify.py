@@ -161,7 +161,7 @@ def _parallel(view: _View) -> Iterator[str]:
     for place, op in view.ops:
         if not isinstance(op, Par):
             continue
-        if op.how not in ("sum", "concat"):
+        if op.how not in ("sum", "concat", "picked"):
             yield f"{place}: `{op.how}` joins nothing"
         if not op.parts:
             yield f"{place}: nothing is parallel"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
@@ -44,10 +45,18 @@ class Definition:
     statements: list[tuple[ast.CellStmt, Env, int]] = field(default_factory=list)
     #: A statement was lost to a syntax error: what lacks may have stood there.
     partial: bool = False
+    #: Parameters with the values they have here.
+    params: dict[str, Any] = field(default_factory=dict)
 
 
-def find(ctx: Context, name: str, env: Env, span: Span) -> Definition:
-    """The cell of a name with everything it inherits. Raises Broken."""
+def find(
+    ctx: Context,
+    name: str,
+    env: Env,
+    span: Span,
+    given: Mapping[str, Any] | None = None,
+) -> Definition:
+    """The cell of a name with everything it inherits; `given` are its arguments. Raises Broken."""
     found = resolve(ctx, name, env)
     node = found.node if isinstance(found, Def | Piece) else None
     if not isinstance(node, ast.Cell):
@@ -55,17 +64,40 @@ def find(ctx: Context, name: str, env: Env, span: Span) -> Definition:
             raise Broken
         raise ctx.fail("E101", span, f"unknown cell `{name}`")
     definition = Definition(name, node.name.span)
-    _collect(ctx, found, definition, set())
+    _collect(ctx, found, definition, set(), given or {})
     return definition
 
 
-def _collect(ctx: Context, found: Any, into: Definition, active: set[int]) -> None:
+def parameters(ctx: Context, name: str, env: Env) -> tuple[str, ...]:
+    """Names of the parameters of a cell, inherited ones first."""
+    found = resolve(ctx, name, env)
+    names: list[str] = []
+
+    def gather(found: Any, depth: int) -> None:
+        node = found.node if isinstance(found, Def | Piece) else None
+        if not isinstance(node, ast.Cell) or depth > 50:
+            return
+        if isinstance(found, Piece) and found.previous is not None:
+            gather(found.previous, depth + 1)
+        for parent in node.parents:
+            above = resolve(ctx, parent.text, env)
+            if above is not found:
+                gather(above, depth + 1)
+        names.extend(p.name.text for p in node.params if p.name.text not in names)
+
+    gather(found, 0)
+    return tuple(names)
+
+
+def _collect(
+    ctx: Context, found: Any, into: Definition, active: set[int], given: Mapping[str, Any]
+) -> None:
     node = found.node
     if id(node) in active:
         raise ctx.fail("E114", node.name.span, f"cell `{node.name.text}` extends itself")
     active = active | {id(node)}
     if isinstance(found, Piece) and found.previous is not None:
-        _collect(ctx, found.previous, into, active)
+        _collect(ctx, found.previous, into, active, given)
     env = Env(found.module) if isinstance(found, Def) else Env(found.origin.module, ctx.block)
     into.partial = into.partial or env.module.damaged(node.span)
     for parent in node.parents:
@@ -76,11 +108,21 @@ def _collect(ctx: Context, found: Any, into: Definition, active: set[int]) -> No
             if parent.text in env.module.lost:
                 raise Broken
             raise ctx.fail("E101", parent.span, f"unknown cell `{parent.text}`")
-        _collect(ctx, above, into, active)
+        _collect(ctx, above, into, active, given)
     for param in node.params:
-        if param.default is None:
-            raise ctx.fail("E111", param.span, f"cell parameter `{param.name.text}` has no value")
-        env = env.bind(**{param.name.text: Closure(param.default, env)})
+        name = param.name.text
+        if name in given:
+            into.params[name] = given[name]
+        elif param.default is not None:
+            into.params[name] = Closure(param.default, env)
+        elif name not in into.params:
+            raise ctx.fail("E111", param.span, f"cell parameter `{name}` has no value")
+    for statement in node.body:
+        # A child gives a parameter another value: `cell d extends c { k = 5 }`.
+        name = statement.target.text if isinstance(statement, ast.Attr) else ""
+        if isinstance(statement, ast.Attr) and name in into.params and name not in given:
+            inherited = {name: into.params[name]}
+            into.params[name] = Closure(statement.value, env.bind(**inherited))
     layer = 1 + max((n for _, _, n in into.statements), default=-1)
     into.statements.extend((s, env, layer) for s in node.body)
 
@@ -102,6 +144,7 @@ class _Build:
     order: list[str] = field(default_factory=list)
     arrays: dict[str, list[str]] = field(default_factory=dict)
     input_names: set[str] = field(default_factory=set)
+    excluded: list[tuple[str, Span]] = field(default_factory=list)
 
     def env(self, env: Env) -> Env:
         return env.bind(**self.env_extra)
@@ -139,16 +182,18 @@ def build(
     stride_at: Span | None = None,
 ) -> Cell:
     """The cell at a place. `width` and `stride` are those of the place. Raises Broken."""
-    extra: dict[str, Any] = {}
+    extra: dict[str, Any] = dict(definition.params)
     here = Place(stride, width, inputs[-1].channels, table, table, stage, searched=True)
     for statement, env, _ in definition.statements:
         if isinstance(statement, ast.Let):
             extra[statement.name.text] = Closure(
-                statement.value, env, f"{table}/{statement.name.text}"
+                statement.value, env.bind(**definition.params), f"{table}/{statement.name.text}"
             )
     for statement, env, _ in definition.statements:
         if isinstance(statement, ast.Attr):
             name = statement.target.text
+            if name in definition.params:
+                continue
             if name not in ("stride", "width"):
                 raise ctx.fail(
                     "E103",
@@ -366,6 +411,30 @@ def _edges(work: _Build) -> list[_EdgeSpec]:
     return sorted(found.values(), key=lambda e: (position[e.target], position[e.source]))
 
 
+def _check_excluded(work: _Build, cell: Cell) -> None:
+    """What `keep … except` excludes are options, and not all of them."""
+    ctx = work.ctx
+    rules = ctx.rules[cell.table]
+    for keep in rules.keeps:
+        for node, identities in rules.rows:
+            if node not in keep.targets or not keep.exclude:
+                continue
+            for identity in identities:
+                decision = ctx.decisions.get(identity)
+                if decision is not None and set(decision.labels) <= set(keep.exclude):
+                    raise ctx.fail(
+                        "E219",
+                        decision.span or work.definition.span,
+                        f"`keep … except` leaves nothing to choose from at `{identity}`",
+                    )
+    labels = {label for d in ctx.decisions.values() if d.table == cell.table for label in d.labels}
+    for label, span in work.excluded:
+        if label not in labels and labels:
+            ctx.fail(
+                "E101", span, f"`{label}` is no option of this cell", did_you_mean(label, labels)
+            )
+
+
 def _rules(work: _Build) -> tuple[tuple[Keep, ...], tuple[Pick, ...]]:
     ctx = work.ctx
     keeps: dict[str, tuple[Keep, Span]] = {}
@@ -387,6 +456,12 @@ def _rules(work: _Build) -> tuple[tuple[Keep, ...], tuple[Pick, ...]]:
                 if not isinstance(labels, SetValue):
                     raise ctx.fail("E213", statement.exclude.span, "a set is wanted here: `{none}`")
                 exclude = labels.labels
+                # A set may be excluded that this space lacks, a name that is nothing may not.
+                work.excluded.extend(
+                    (item.label, item.span)
+                    for item in labels.items
+                    if resolve(ctx, item.label, work.env(env)) is None
+                )
             for target in targets:
                 keeps[target] = (
                     Keep(targets=(target,), count=count, exclude=exclude),
@@ -787,6 +862,7 @@ def _finish(work: _Build, cell: Cell, specs: list[_NodeSpec]) -> None:
         cell.table,
         TableRules(table=cell.table, rows=tuple(rows), keeps=cell.keeps, picks=cell.picks),
     )
+    _check_excluded(work, cell)
 
 
-__all__ = ["Definition", "Fraction", "arrivals", "build", "find", "input_count"]
+__all__ = ["Definition", "Fraction", "arrivals", "build", "find", "input_count", "parameters"]

@@ -32,7 +32,7 @@ from nasdsl.ir.shape import Shape
 from nasdsl.lowering.blocks import Block, Flattener, Piece, lookup
 from nasdsl.lowering.modules import Def, Module
 from nasdsl.lowering.scope import Broken
-from nasdsl.lowering.values import HUGE, MANY, division
+from nasdsl.lowering.values import HUGE, MANY, division, named_dims
 from nasdsl.source import Span
 from nasdsl.syntax import ast
 from nasdsl.syntax.formatter import format_value
@@ -391,8 +391,9 @@ class Configs:
         if train and valid and _meet(train, valid):
             low = max(train.low, valid.low)
             high = min(train.high, valid.high)
+            shared = int(high - low) + 1
             amount = (
-                f"{int(high - low) + 1} images"
+                f"{shared} image{'s' * (shared != 1)}"
                 if train.indices
                 else f"{float((high - low) * 100):g}% of the images"
             )
@@ -1086,8 +1087,13 @@ class Configs:
                 if isinstance(inner, Shape) and inner.kind == "image" and 0 < count <= 1000:
                     return Shape("pieces", (int(count), *inner.dims))
             raise self.fail("E112", node.span, "`pieces` takes a count and an image")
-        numbers = [self._number(a.value, scope) for a in node.args]
-        if len(numbers) != _SHAPES[name] or any(n <= 0 or n.denominator != 1 for n in numbers):
+        args = named_dims(name, node)
+        numbers = [self._number(a.value, scope) for a in args or ()]
+        if (
+            args is None
+            or len(numbers) != _SHAPES[name]
+            or any(n <= 0 or n.denominator != 1 for n in numbers)
+        ):
             raise self.fail(
                 "E112", node.span, f"`{name}` takes {_SHAPES[name]} positive whole numbers"
             )

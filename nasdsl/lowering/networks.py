@@ -17,7 +17,7 @@ from nasdsl.ir.space import Decision, Network, Space, Stage
 from nasdsl.lowering import cells
 from nasdsl.lowering.blocks import Block, Flattener, Piece, group, has, lookup
 from nasdsl.lowering.modules import Def
-from nasdsl.lowering.ops import apply
+from nasdsl.lowering.ops import apply, expected
 from nasdsl.lowering.scope import (
     Broken,
     Closure,
@@ -28,7 +28,7 @@ from nasdsl.lowering.scope import (
     parameter,
     resolve,
 )
-from nasdsl.lowering.values import Given, SetValue, integer, number, value
+from nasdsl.lowering.values import Given, SetValue, argument, integer, number, value
 from nasdsl.source import Span
 from nasdsl.syntax import ast
 from nasdsl.syntax.formatter import format_value
@@ -115,7 +115,7 @@ def _guard(walk: _Walk, step: Any) -> None:
 def _start_width(ctx: Context) -> int:
     piece = ctx.block.get("attr", "width")
     if piece is None or not isinstance(piece.node, ast.Attr):
-        return 1
+        return 0  # not set: whatever asks for it is E232
     place = Place(1, 1, 1, "width", "width", "width")
     return integer(ctx, piece.node.value, block_env(ctx.block, piece), place, "width")
 
@@ -192,17 +192,52 @@ def _stage(walk: _Walk, node: ast.Stage, path: str, env: Env) -> None:
     override = _attrs(walk, node, env, place)
     fresh = isinstance(node.value, ast.Unary) and node.value.op == "fresh"
     named = node.value.operand if isinstance(node.value, ast.Unary) and fresh else node.value
-    if isinstance(named, ast.Name) and len(named.parts) == 1:
+    args = named.args if isinstance(named, ast.Call) else ()
+    named = named.func if isinstance(named, ast.Call) else named
+    if isinstance(named, ast.Name):
         found = resolve(ctx, named.text, env)
         if isinstance(found, Def | Piece) and isinstance(found.node, ast.Cell):
             written = {a.target.text: a.span for a in node.attrs}
-            _cell_stage(walk, named, env, path, override, fresh, node.span, written)
+            given = _given(ctx, named, args, env, place)
+            _cell_stage(walk, named, env, path, override, fresh, node.span, written, given)
             return
     walk.width = override.get("width", walk.width)
     place = replace(place, stride=override.get("stride", 1), width=walk.width)
     op = apply(ctx, node.value, env, place, inp)
+    if place.stride > 1 and op.out.space == inp.space and any(n > 1 for n in inp.space):
+        stride_at = next((a.span for a in node.attrs if a.target.text == "stride"), node.span)
+        ctx.diags.add(
+            "E207",
+            node.value.span,
+            f"the stage yields {op.out}, its `stride = {place.stride}` expects "
+            f"{expected(place, inp).space}",
+            help="an op passes it on with `stride = stride`",
+            labels=(Label(stride_at, "the stride"),),
+        )
+        raise Broken
     name = _stage_name(walk, node.value)
     _push(walk, name, "body", op, (walk.last,), op.out, node.span)
+
+
+def _given(
+    ctx: Context, named: ast.Name, args: tuple[ast.Arg, ...], env: Env, place: Place
+) -> dict[str, Any]:
+    """The arguments of a cell by parameter."""
+    names = cells.parameters(ctx, named.text, env)
+    found: dict[str, Any] = {}
+    for i, arg in enumerate(args):
+        name = arg.name or (names[i] if i < len(names) else "")
+        if name not in names or name in found:
+            raise ctx.fail(
+                "E112",
+                arg.span,
+                f"cell `{named.text}` has no parameter `{arg.name or i + 1}`"
+                if name not in names
+                else f"`{name}` is given twice",
+                did_you_mean(name, names) or (None if names else "it takes no arguments"),
+            )
+        found[name] = argument(ctx, arg.value, env, place, name)
+    return found
 
 
 def _stage_name(walk: _Walk, node: ast.Value) -> str:
@@ -241,9 +276,10 @@ def _cell_stage(
     fresh: bool,
     span: Span,
     written: Mapping[str, Span],
+    given: Mapping[str, Any],
 ) -> None:
     ctx = walk.ctx
-    definition = cells.find(ctx, named.text, env, named.span)
+    definition = cells.find(ctx, named.text, env, named.span, given)
     count = max(1, cells.input_count(definition))
     # Input i of k is the output of the (k-i+1)-th stage before; before the first, the oldest.
     oldest = walk.history[0] if walk.history else -1
@@ -271,7 +307,11 @@ def _shared(
     stride_at: Span | None = None,
 ) -> Cell:
     """Instances of one cell at equal places are one value."""
-    key = (definition.name, shapes, width, stride, table, tuple(sorted(override.items())))
+    params = tuple(
+        (k, id(v.node) if isinstance(v, Closure) else repr(v)) for k, v in definition.params.items()
+    )
+    settings = tuple(sorted(override.items()))
+    key = (definition.name, shapes, width, stride, table, settings, params)
     if key not in ctx.cells:
         ctx.cells[key] = cells.build(
             ctx,
@@ -296,7 +336,7 @@ def _nested(
     definition = cells.find(ctx, name, env, span)
     if cells.input_count(definition) != 1:
         raise ctx.fail("E226", span, f"cell `{name}` has several inputs; an operation has one")
-    table = f"{name}@{place.stage}" if fresh else name
+    table = f"{name}@{place.identity}" if fresh else name
     # The decisions of a cell are its own, wherever it is used.
     nesting, ctx.nesting = ctx.nesting, []
     ctx.depth += 1
@@ -311,12 +351,11 @@ def _nested(
 def _repeat(walk: _Walk, node: ast.Repeat, path: str, env: Env) -> None:
     ctx = walk.ctx
     place = Place(1, walk.width, 1, path, path, path)
-    before = len(ctx.decisions)
     rounds = integer(ctx, node.count, env, place, "number of rounds")
-    depth = next(
-        (d for d in list(ctx.decisions.values())[before:] if d.id == path and d.kind == "value"),
-        None,
-    )
+    named = node.count.text if isinstance(node.count, ast.Name) else path
+    depth = ctx.decisions.get(path) or ctx.decisions.get(named)
+    if depth is not None and depth.kind not in ("value", "depth"):
+        depth = None
     if rounds < 0 or rounds > 10_000:
         raise ctx.fail("E227", node.count.span, f"{rounds} rounds cannot be unrolled")
     at = _placed(walk, node, rounds, env, place)
@@ -333,17 +372,22 @@ def _repeat(walk: _Walk, node: ast.Repeat, path: str, env: Env) -> None:
         )
         walk.broken = True
     elif depth is not None and depth.labels:
-        _depth(ctx, depth, per_round)
+        _depth(ctx, depth, path, per_round)
 
 
-def _depth(ctx: Context, depth: Decision, rounds: list[tuple[Decision, ...]]) -> None:
+def _depth(ctx: Context, depth: Decision, path: str, rounds: list[tuple[Decision, ...]]) -> None:
     """`repeat int a..b`: the decisions of round r exist when the depth is at least r."""
     # Only decisions that stand in place belong to a round; tables of cells and `let` are shared.
     own = [
-        tuple(d for d in found if d.id.startswith(f"{depth.id}.") or f"@{depth.id}." in d.id)
+        tuple(d for d in found if d.id.startswith(f"{path}.") or f"@{path}." in d.id)
         for found in rounds
     ]
-    nested = tuple(tuple(d for found in own[: int(label)] for d in found) for label in depth.labels)
+    # Two repeats may share one depth: the decisions of both exist together.
+    before = depth.nested or ((),) * len(depth.labels)
+    nested = tuple(
+        (*known, *(d for found in own[: int(label)] for d in found))
+        for known, label in zip(before, depth.labels, strict=True)
+    )
     for found in own:
         for decision in found:
             ctx.decisions.pop(decision.id, None)
@@ -491,6 +535,8 @@ def _heads(walk: _Walk) -> None:
         walk.broken = True
         return
     for node in nodes:
+        if node.at is not None:
+            raise ctx.fail("E225", node.at.span, "`at` stands only inside `repeat`")
         inp = walk.shape(walk.last)
         place = Place(1, walk.width, inp.channels, "head", "head", "head")
         op = apply(ctx, node.value, _origin(ctx, "heads"), place, inp)

@@ -141,14 +141,18 @@ def _name(
 ) -> Op:
     if name == "concat" and args:
         return _parallel(ctx, "concat", tuple(a.value for a in args), node.span, env, place, inp)
-    if "." in name:
+    found = resolve(ctx, name, env)
+    if "." in name and not isinstance(found, Def):
+        first = name.partition(".")[0]
+        known = env.module.files.get(first)
         raise ctx.fail(
             "E101",
             node.span,
             f"unknown op `{name}`",
-            "operations of plug-ins need their plug-in installed",
+            did_you_mean(name.rpartition(".")[2], known.names)
+            if known is not None
+            else f'no file is imported as `{first}`: `import "…" as {first}`',
         )
-    found = resolve(ctx, name, env)
     call = node if isinstance(node, ast.Call) else None
     match found:
         case None:
@@ -250,6 +254,7 @@ def _defined(
             case ast.Cell():
                 if ctx.nest is None:
                     raise Broken
+                _no_args(ctx, node, args, name)
                 return ctx.nest(name, env, place, inp, node.span, False)
             case ast.Ops():
                 raise ctx.fail(
@@ -322,7 +327,7 @@ def _choice(ctx: Context, node: ast.Unary, env: Env, place: Place, inp: Shape) -
         return candidate(ctx, items[0], place, inp, use=node.span)
     identity = ctx.identity(place.identity, node)
     table = place.table or identity
-    inside = replace(place, searched=True, table="" if table == identity else place.table)
+    inside = replace(place, searched=True, table="")
     picked = ctx.genotype.of(identity) if ctx.genotype is not None else ()
     if picked:
         return picked_ops(ctx, picked, items, inside, inp, node.span, env)
@@ -416,7 +421,7 @@ def picked_ops(
             parts.append(candidate(ctx, item, place, inp, use=span))
     if len(parts) == 1:
         return parts[0]
-    return Par(how="sum", parts=tuple(parts), inp=inp, out=parts[0].out, span=span)
+    return Par(how="picked", parts=tuple(parts), inp=inp, out=parts[0].out, span=span)
 
 
 def expected(place: Place, inp: Shape) -> Shape:
@@ -453,9 +458,14 @@ def primitive(
             )
         if name in attrs:
             raise ctx.fail("E112", arg.span, f"`{name}` is given twice")
+        if name == "pad" and isinstance(arg.value, ast.Name) and arg.value.text == "same":
+            attrs[name] = "same"
+            continue
         found = value(ctx, arg.value, env, place.inside(name))
         attrs[name] = _scalar(ctx, kind, param.name, param.type, found, arg.value)
     if kind in ("none", "noise"):
+        if not place.width:
+            raise no_width(ctx, span)
         attrs.update(out=place.width, stride=place.stride)
     for param in spec.params:
         if param.name not in attrs:
@@ -475,8 +485,19 @@ def primitive(
     )
 
 
+def no_width(ctx: Context, span: Span) -> Broken:
+    return ctx.fail(
+        "E232",
+        span,
+        f"space `{ctx.block.name}` has no running width here",
+        "write `width = 16` in the space, or `out = …`",
+    )
+
+
 def _default(ctx: Context, kind: str, param: Any, span: Span, place: Place, inp: Shape) -> Scalar:
     if param.default == WIDTH:
+        if not place.width:
+            raise no_width(ctx, span)
         return place.width
     if param.default == SAME:
         return "same" if param.name == "pad" else inp.channels

@@ -93,6 +93,8 @@ class Context:
     nest: Callable[[str, Env, Place, Shape, Span, bool], Op] | None = None
     cells: dict[Any, Cell] = field(default_factory=dict)
     depth: int = 0
+    #: How many decisions among values were asked for so far.
+    decided: int = 0
     #: How many decisions have been made and cells nested; bodies that make none are kept.
     made: int = 0
     bodies: dict[Any, Op] = field(default_factory=dict)
@@ -211,7 +213,16 @@ def parameter(ctx: Context, name: str) -> Any:
 
 
 def resolve(ctx: Context, name: str, env: Env) -> Any:
-    """What a plain name means: a local, a Closure, a Piece, a Def, a built-in op, or None."""
+    """What a name means: a local, a Closure, a Piece, a Def, a built-in op, or None.
+
+    `file.name` is what the file that is imported as `file` defines.
+    """
+    if "." in name:
+        place: Module | None = env.module
+        *files, name = name.split(".")
+        for part in files:
+            place = place.files.get(part) if place is not None else None
+        return place.names.get(name) if place is not None else None
     if name in env.locals:
         return env.locals[name]
     if env.block is not None:

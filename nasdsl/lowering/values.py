@@ -66,6 +66,8 @@ def special(name: str, ctx: Context, place: Place | None) -> Any:
     """`stride`, `width`, `c_in`, `supernet` of a place; None for other names."""
     if name == "supernet":
         return ctx.supernet
+    if name == "width" and place is not None and not place.width:
+        return None
     if place is not None and name in ("stride", "width", "c_in"):
         return Fraction({"stride": place.stride, "width": place.width, "c_in": place.c_in}[name])
     return None
@@ -304,7 +306,16 @@ def kind_of(found: Any) -> str:
 
 
 def choose_branch(ctx: Context, node: ast.If, env: Env, place: Place | None) -> ast.Value:
-    return node.then if boolean(ctx, node.condition, env, place) else node.otherwise
+    before = ctx.decided
+    chosen = node.then if boolean(ctx, node.condition, env, place) else node.otherwise
+    if ctx.decided > before:
+        raise ctx.fail(
+            "E231",
+            node.condition.span,
+            "a condition may not depend on a decision",
+            "decide between the two: `one_of {a, b}`",
+        )
+    return chosen
 
 
 def _binary(ctx: Context, node: ast.Binary, env: Env, place: Place | None) -> Any:
@@ -444,10 +455,33 @@ def _function(ctx: Context, name: str, args: list[Fraction], span: Span) -> Frac
 
 
 def _shape(ctx: Context, name: str, node: ast.Call, env: Env, place: Place | None) -> Shape:
-    dims = tuple(integer(ctx, a.value, env, place, "extent") for a in node.args)
-    if len(dims) != SHAPES[name] or any(d <= 0 for d in dims):
+    args = named_dims(name, node)
+    dims = tuple(integer(ctx, a.value, env, place, "extent") for a in args or ())
+    if args is None or len(dims) != SHAPES[name] or any(d <= 0 for d in dims):
         raise ctx.fail("E112", node.span, f"`{name}` takes {SHAPES[name]} positive whole numbers")
     return Shape(name, dims)
+
+
+#: Names of the dimensions of a shape, in order.
+DIMS = {
+    "image": ("channels", "height", "width"),
+    "series": ("channels", "length"),
+    "volume": ("channels", "depth", "height", "width"),
+    "features": ("channels",),
+    "tokens": ("length",),
+}
+
+
+def named_dims(kind: str, node: ast.Call) -> tuple[ast.Arg, ...] | None:
+    """The arguments of a shape in order; None where a name is unknown or given twice."""
+    names = DIMS[kind]
+    found: dict[str, ast.Arg] = {}
+    for i, arg in enumerate(node.args):
+        name = arg.name or (names[i] if i < len(names) else "")
+        if name not in names or name in found:
+            return None
+        found[name] = arg
+    return tuple(found[n] for n in names if n in found)
 
 
 # ---- sets and decisions
@@ -543,10 +577,12 @@ def _decide(
     labels: Sequence[str],
     count: int | None = None,
 ) -> str:
+    ctx.decided += 1
     if place is None:
         raise ctx.fail("E501", node.span, "no decision can be made here")
     identity = ctx.identity(place.identity, node)
-    table = place.table or identity
+    # Below an alternative a decision has no table: it exists only with that alternative.
+    table = place.table if ctx.nesting else place.table or identity
     ctx.record(
         Decision(
             id=identity,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from nasdsl.lowering import cells
-from nasdsl.lowering.scope import Env
+from nasdsl.lowering.scope import Closure, Env
 from nasdsl.report.inline import Inliner, attr, braces, end, local
 from nasdsl.source import Source, Span
 from nasdsl.syntax import ast
@@ -19,8 +19,20 @@ def cell_text(name: str, key: str, env: Env, inliner: Inliner) -> str:
     place = Source.of("resolved", "")
     found = cells.find(ctx, key, env, Span(place, 0, 0))
     own = [s.name.text for s, _, _ in found.statements if isinstance(s, ast.Let)]
-    statements = [(s, local(e, own), layer) for s, e, layer in found.statements]
-    return braces(f"cell {name}", [*_cell_lines(statements, inliner)])
+    own += found.params
+    # What a child says of a parameter is already in its value.
+    statements = [
+        (s, local(e, own), layer)
+        for s, e, layer in found.statements
+        if not (isinstance(s, ast.Attr) and s.target.text in found.params)
+    ]
+    params = ", ".join(
+        f"{n} = {format_value(inliner(v.node, v.env))}"
+        for n, v in found.params.items()
+        if isinstance(v, Closure)
+    )
+    header = f"cell {name}({params})" if params else f"cell {name}"
+    return braces(header, [*_cell_lines(statements, inliner)])
 
 
 def _cell_lines(statements: list[tuple[ast.CellStmt, Env, int]], inliner: Inliner) -> Iterable[str]:

@@ -16,6 +16,10 @@ from nasdsl.report.columns import indent, number, pairs, power, short, table, wr
 SCHEMA = 1
 
 
+#: Columns for the owner of decisions in a table.
+OWNER = 44
+
+
 def space_report(space: Space) -> dict[str, Any]:
     """Everything that `inspect` tells of a space, ready for JSON."""
     tables = [_table(space, name, rows) for name, rows in space.tables().items()]
@@ -213,7 +217,13 @@ def _count(n: int, what: str) -> str:
 
 
 def _span(group: Sequence[dict[str, Any]]) -> str:
-    return f"{group[0]['owner']} … {group[-1]['table']} ({len(group)})"
+    whole = f"{group[0]['owner']} … {group[-1]['table']} ({len(group)})"
+    if len(whole) <= OWNER:
+        return whole
+    # Long places: where the first one begins says enough.
+    first = f"{group[0]['owner']}"
+    count = f" … ({len(group)})"
+    return (first if len(first) + len(count) <= OWNER else first[: OWNER - len(count)]) + count
 
 
 def _alike(tables: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

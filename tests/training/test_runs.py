@@ -181,9 +181,7 @@ def test_retraining_resumes_bit_identical(spec, tmp_path):
     run(spec, "--recipe", "hard", "-o", tmp_path / "a")
     target = tmp_path / "b"
     run(spec, "--recipe", "hard", "-o", target, "--no-retrain")
-    result = CliRunner().invoke(
-        cli, ["-q", "run", str(target), "--resume", "--wall-limit", "0.01"]
-    )
+    result = CliRunner().invoke(cli, ["-q", "run", str(target), "--resume", "--wall-limit", "0.01"])
     assert result.exit_code == 130
     run(target, "--resume")
     for name in ("network.safetensors",):
@@ -202,7 +200,7 @@ def test_overlapping_search_parts_are_refused(spec, tmp_path):
 def test_a_space_that_does_not_fit_its_data_is_refused_before_training(tmp_path):
     path = tmp_path / "fixed.nas"
     path.write_text(
-        'nas 1\n\nspace fixed {\n  width = 4\n  input image(3, 16, 16)\n  stem conv(3) >> bn\n'
+        "nas 1\n\nspace fixed {\n  width = 4\n  input image(3, 16, 16)\n  stem conv(3) >> bn\n"
         "  stage one_of {relu, identity}\n  head global_avg_pool >> linear(10)\n}\n"
     )
     result = CliRunner().invoke(cli, ["run", str(path), "-o", str(tmp_path / "r")])
