@@ -20,6 +20,6 @@ space small extends darts {
 }
 
 recipe quick extends recipes.darts {
-  epochs  = 6
-  arch.lr = 3e-3
+  epochs  = 4
+  arch.lr = 6e-3
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ def pairs(
 def _shared(f: Any) -> Any:
     for option in (
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."),
-        click.option("--threads", type=click.IntRange(1), help="CPU threads [default: all cores]."),
+        click.option("--threads", type=click.IntRange(1), help="CPU threads [default: 1 for small networks, else all cores]."),
         click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie."),
         click.option("--format", "form", type=click.Choice(["text", "json"]), default="text",
                      show_default=True, help="How the result is shown."),
@@ -139,7 +138,7 @@ def _execute(
     from nasdsl.training import run as runs
     from nasdsl.training.interrupt import Stopped
 
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    torch.set_num_threads(threads or runs.threads_for(plan))
     options = runs.Options(
         device=runs.device_of(device),
         data_dir=data_dir,
@@ -163,7 +162,7 @@ def _execute(
     say(
         f"space {names['space'].name}, recipe {names['recipe'].name}, data {prepared.name} "
         f"({prepared.shape}, {prepared.classes} classes), {options.device}, "
-        f"{torch.get_num_threads()} threads, seed {plan.seed}"
+        f"{torch.get_num_threads()} thread{'s' * (torch.get_num_threads() != 1)}, seed {plan.seed}"
     )
     for warning in prepared.warnings:
         say(f"note: {warning}")
@@ -322,7 +321,7 @@ def retrain(
         genotype = formats.parse(given, space)
     else:
         genotype = loads(json.dumps(source.read("genotype.json")))
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    torch.set_num_threads(threads or runs.threads_for(plan))
     options = runs.Options(device=runs.device_of(device), data_dir=data_dir)
     prepared = inputs.prepare(plan.dataset, plan.split, data_dir=data_dir, device=options.device)
     runs.check_fit(plan, prepared)

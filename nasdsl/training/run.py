@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 import time
@@ -60,6 +61,22 @@ def device_of(wanted: str) -> str:
     except RuntimeError:
         raise plans.PlanError(f"unknown device `{wanted}`") from None
     return wanted
+
+
+#: Multiply-adds of a batch below which a second thread costs more than it brings where
+#: other work runs on the machine: operators are so short that waiting for each other dominates.
+SMALL_BATCH = 10**9
+
+
+def threads_for(plan: Plan) -> int:
+    """CPU threads a run takes by itself: one for small networks, else every core.
+
+    `OMP_NUM_THREADS` goes before. It is a function of the run alone, so equal runs stay equal.
+    """
+    if os.environ.get("OMP_NUM_THREADS", "").isdigit():
+        return max(1, int(os.environ["OMP_NUM_THREADS"]))
+    work = cost.of_network(plan.space().supernet).macs * int(plan.recipe.get("batch"))
+    return 1 if work < SMALL_BATCH else os.cpu_count() or 1
 
 
 def versions() -> dict[str, str]:
