@@ -440,6 +440,7 @@ VALUES = {
     "number": "a number",
     "schedule": "a number or a schedule",
     "any": "see below",
+    "seeds": "a list of whole numbers",
     "bool": "`true` or `false`",
     "augment": "augmentations, joined by `>>`",
     "prune": "a `prune` component, or `steps` of them",

@@ -1076,6 +1076,21 @@ _ALL = (
         ),
     ),
     Code(
+        "W212",
+        "`none` may win, and nothing says so",
+        """`none` is among the candidates of an edge and the cell has no `keep` for its node, so every
+        edge stays and an edge may end as `none`. Some methods mean that, others never let `none`
+        be chosen; silence about it is the most common misunderstanding of a space. Say which.""",
+        _cell("in   a", "node x", "edge a -> x : one_of {none, conv(3)}", "out  x"),
+        _cell(
+            "in   a",
+            "node x",
+            "edge a -> x : one_of {none, conv(3)}",
+            "keep all per node",
+            "out  x",
+        ),
+    ),
+    Code(
         "W501",
         "a warm-up as long as the run",
         """`start` says when the first update happens. It lies at or behind the end of the run, so

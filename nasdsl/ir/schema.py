@@ -488,7 +488,7 @@ BLOCKS: Mapping[str, Mapping[str, str]] = MappingProxyType(
                 "recipes": "refs:recipe",
                 "datasets": "refs:dataset",
                 "splits": "refs:split",
-                "seeds": "any",
+                "seeds": "seeds",
                 "retrain": "refs:train",
                 "choose": "choose",
                 "report": "any",

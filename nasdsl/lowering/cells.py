@@ -23,7 +23,7 @@ from nasdsl.ir.cell import (
     Pick,
     arrivals,
 )
-from nasdsl.ir.op import Op, Prim
+from nasdsl.ir.op import Choice, Op, Prim, is_none
 from nasdsl.ir.shape import Shape, strided
 from nasdsl.ir.space import Decision, TableRules
 from nasdsl.lowering.blocks import Piece
@@ -409,6 +409,27 @@ def _edges(work: _Build) -> list[_EdgeSpec]:
     if broken:
         raise Broken
     return sorted(found.values(), key=lambda e: (position[e.target], position[e.source]))
+
+
+def _check_none(work: _Build, cell: Cell) -> None:
+    """W212 where `none` is an option and nothing says whether it may win."""
+    ctx = work.ctx
+    ruled = {t for keep in cell.keeps for t in keep.targets}
+    ruled |= {t for pick in cell.picks for t in pick.targets}
+    silent = [
+        edge
+        for edge in cell.edges
+        if edge.target not in ruled
+        and isinstance(edge.op, Choice)
+        and any(is_none(option) for option in edge.op.options)
+    ]
+    if silent:
+        ctx.diags.add(
+            "W212",
+            silent[0].op.span or work.definition.span,
+            f"`none` may win in cell `{cell.name}`: no `keep` says whether edges stay",
+            help="`keep all per node`, or `keep 2 per node except {none}`",
+        )
 
 
 def _check_excluded(work: _Build, cell: Cell) -> None:
@@ -863,6 +884,7 @@ def _finish(work: _Build, cell: Cell, specs: list[_NodeSpec]) -> None:
         TableRules(table=cell.table, rows=tuple(rows), keeps=cell.keeps, picks=cell.picks),
     )
     _check_excluded(work, cell)
+    _check_none(work, cell)
 
 
 __all__ = ["Definition", "Fraction", "arrivals", "build", "find", "input_count", "parameters"]

@@ -39,6 +39,12 @@ from nasdsl.syntax.formatter import format_value
 from nasdsl.syntax.reserved import RESERVED
 
 _SHAPES = {"image": 3, "series": 2, "volume": 4, "features": 1, "tokens": 1}
+#: What may decide between runs; test data may not.
+_MEASURED = tuple(
+    f"{part}.{what}"
+    for part in ("search.train", "search.valid", "retrain.train", "retrain.valid")
+    for what in ("loss", "accuracy", "error")
+)
 _BLOCK_KINDS = ("space", "recipe", "dataset", "split", "train", "suite")
 
 
@@ -441,12 +447,36 @@ class Configs:
                     raise self.fail("E304", node.span, f"`{name}` is a range: `data[0%..50%]`")
                 return value
             case "choose":
+                return self._choose(value, node)
+            case "seeds":
+                if not isinstance(value, tuple) or not all(
+                    _is_number(v) and v.denominator == 1 and v >= 0 for v in value
+                ):
+                    raise self.fail(
+                        "E304", node.span, f"`{name}` is a list of whole numbers: `[0..2]`"
+                    )
                 return value
             case "any":
                 return value
             case _:
                 param = Param(name, kind)
                 return self.check(param, value, node, name, scope)
+
+    def _choose(self, value: Any, node: ast.Value) -> Any:
+        """`all`, `min(measurement)` or `max(measurement)`."""
+        if value == Word("all"):
+            return value
+        if isinstance(value, Component) and value.name in ("min", "max") and len(value.args) == 1:
+            measured = str(value.args[0][1])
+            if measured in _MEASURED:
+                return value
+            raise self.fail(
+                "E304",
+                node.span,
+                f"`{measured}` is not measured",
+                did_you_mean(measured, _MEASURED),
+            )
+        raise self.fail("E304", node.span, "`choose` is `all`, `min(…)` or `max(…)`")
 
     def _no_test(self, node: ast.Value, scope: _Scope, slot: str) -> None:
         """Test data may be named only in a suite's report."""

@@ -143,8 +143,14 @@ def _definition(program: Program, definition: Def) -> None:
             _space(program, definition)
         case "op" | "ops" | "candidate":
             _operation(program, definition)
+        case "cell":
+            _cell(program, definition.node, set(), definition.module)
         case kind if kind in BLOCKS:
             made = Configs(program.diags, program.flat).settings(definition)
+            block = program.flat.block(definition)
+            for piece in block.layers if block is not None else ():
+                if isinstance(piece.node, ast.Require) and piece.origin is block:
+                    _measured(program, piece.node)
             if kind == "suite" and made is not None:
                 pairs.check_suite(program.diags, program.flat, definition, made)
 
@@ -171,20 +177,45 @@ def _parts(program: Program, block: Block) -> None:
     for piece in (*block.all("op"), *block.all("ops")):
         if piece.origin is block and isinstance(piece.node, ast.Op | ast.Ops):
             _names_of(program, piece.node, local, block.module)
+    for piece in block.all("cell"):
+        if piece.origin is block:
+            _cell(program, piece.node, local, block.module)
+    for piece in block.all("let"):
+        if piece.origin is block and isinstance(piece.node, ast.Let):
+            _names(program, piece.node.value, (local,), block.module)
+
+
+def _cell(program: Program, node: Any, outside: set[str], module: Module) -> None:
+    """Names in a cell, used by a stage or not; a child's own names may be its parent's."""
+    if not isinstance(node, ast.Cell):
+        return
+    for statement in node.body:
+        if isinstance(statement, ast.Require):
+            _measured(program, statement)
+    if node.parents:
+        return
+    own = {p.name.text for p in node.params}
+    own |= {s.name.text for s in node.body if isinstance(s, ast.Let)}
+    local = (outside, own)
+    for statement in node.body:
+        match statement:
+            case ast.In():
+                for entry in statement.inputs:
+                    if entry.prepare is not None:
+                        _names(program, entry.prepare, local, module)
+            case ast.Edge() if statement.op is not None:
+                _names(program, statement.op, local, module)
+            case ast.NodeDef() if statement.value is not None:
+                _names(program, statement.value, local, module)
+            case ast.Let() | ast.Attr():
+                _names(program, statement.value, local, module)
 
 
 def _require(program: Program, space: Space, node: ast.Require) -> None:
     """E506 for unknown measures; E505 where a limit leaves nothing."""
     value = node.value
-    for name in _measures(value):
-        if name.text not in MEASURES:
-            program.diags.add(
-                "E506",
-                name.span,
-                f"unknown measure `{name.text}`",
-                help=did_you_mean(name.text, MEASURES),
-            )
-            return
+    if not _measured(program, node):
+        return
     if not isinstance(value, ast.Binary) or not isinstance(value.left, ast.Name):
         return
     measure = {"params": "params", "flops": "macs"}.get(value.left.text)
@@ -213,6 +244,20 @@ def _require(program: Program, space: Space, node: ast.Require) -> None:
 def _independent(decision: Decision) -> bool:
     """Whether costs add up over the options of a decision."""
     return decision.kind == "op" and not any(decision.nested)
+
+
+def _measured(program: Program, node: ast.Require) -> bool:
+    """Whether a `require` names only measures there are; E506 where not."""
+    for name in _measures(node.value):
+        if name.text not in MEASURES:
+            program.diags.add(
+                "E506",
+                name.span,
+                f"unknown measure `{name.text}`",
+                help=did_you_mean(name.text, MEASURES),
+            )
+            return False
+    return True
 
 
 def _measures(node: Any) -> list[ast.Name]:
