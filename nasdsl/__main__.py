@@ -1,5 +1,5 @@
 """`python -m nasdsl`."""
 
-from nasdsl.cli.main import main
+from nasdsl.cli.start import main
 
 main()

@@ -362,16 +362,8 @@ def _choice(ctx: Context, node: ast.Unary, env: Env, place: Place, inp: Shape) -
     ctx.record(
         Decision(
             id=identity,
-            table=table if table != "" else identity,
-            kind="op",
-            labels=tuple(i.label for i in items),
-            nested=tuple(nested),
-            span=node.span,
-        )
-        if place.table != ""
-        else Decision(
-            id=identity,
-            table="",
+            # Below an alternative a decision has no table: it exists only with that alternative.
+            table=place.table if ctx.nesting else table,
             kind="op",
             labels=tuple(i.label for i in items),
             nested=tuple(nested),

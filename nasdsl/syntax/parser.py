@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from lark import Lark, Token, lexer
+from lark import Lark, Token
 from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 from lark.utils import TextSlice
 
 from nasdsl import resources
 from nasdsl.diagnostics.model import Diagnostics
 from nasdsl.source import Source, Span
-from nasdsl.syntax import ast, errors, recovery
+from nasdsl.syntax import ast, errors, recovery, tables
 from nasdsl.syntax.builder import TooDeep, build
 from nasdsl.syntax.reserved import check_reserved
 from nasdsl.syntax.scan import Scan
@@ -22,36 +22,13 @@ from nasdsl.syntax.scan import Scan
 MAX_ERRORS = 50
 
 
-class _Lexer(lexer.ContextualLexer):
-    """lark's lexer without its checks of the terminals, which cost half of the start-up.
-
-    They check the grammar, not a `.nas` text: the tests make them, `nasdsl check` does not wait.
-    """
-
-    def __init__(self, conf: Any, states: Any, always_accept: Any = ()) -> None:
-        conf.skip_validation = True
-        super().__init__(conf, states, always_accept)
-
-
 @lru_cache(maxsize=1)
 def grammar() -> Lark:
-    """The LALR(1) parser of `grammars/nas.lark`, built once per process."""
+    """The LALR(1) parser of `grammars/nas.lark`, made once per process."""
     text = resources.read("grammars", "nas.lark")
     if text is None:
         raise FileNotFoundError("grammars/nas.lark is missing from this installation")
-    # Nor does it compare the terminals of lark's own grammar where `interegular` is installed.
-    compare, lexer.has_interegular = lexer.has_interegular, False
-    try:
-        return Lark(
-            text,
-            parser="lalr",
-            lexer="contextual",
-            propagate_positions=True,
-            maybe_placeholders=False,
-            _plugins={"ContextualLexer": _Lexer},
-        )
-    finally:
-        lexer.has_interegular = compare
+    return tables.parser(text, resources.read("grammars", "nas.tables.json"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import pytest
 from nasdsl import resources
 from nasdsl.diagnostics.model import Diagnostics
 from nasdsl.source import Source
+from nasdsl.syntax import tables
 from nasdsl.syntax.parser import parse
 
 STATEMENTS = [
@@ -59,3 +60,20 @@ def test_every_bundled_file_parses(name):
     assert parsed is not None
     assert [d.code for d in diags] == []
     assert parsed.module.items
+
+
+def test_stored_tables_are_those_of_the_grammar_and_parse_alike():
+    """A change of the grammar needs `python tools/make_tables.py`."""
+    grammar = resources.read("grammars", "nas.lark")
+    stored = resources.read("grammars", "nas.tables.json")
+    assert tables.fits(grammar, stored)
+    fast, slow = tables.parser(grammar, stored), tables.parser(grammar, None)
+    for name in resources.listing("spaces", ".nas"):
+        text = resources.read("spaces", name)
+        assert fast.parse(text) == slow.parse(text)
+
+
+@pytest.mark.parametrize("broken", ["{}", "[]", "not json", '{"lark": "0", "grammar": ""}'])
+def test_unusable_tables_are_computed_again(broken):
+    grammar = resources.read("grammars", "nas.lark")
+    assert tables.parser(grammar, broken).parse("nas 1")

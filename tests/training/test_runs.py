@@ -125,6 +125,9 @@ def wait(process):
     return process.returncode, err.decode()
 
 
+KILLS = 5
+
+
 @pytest.mark.parametrize("recipe", ["soft", "hard", "drawn"])
 def test_kill_and_resume_is_bit_identical(recipe, spec, tmp_path):
     """C74: after `kill -9` at random moments the end is that of an uninterrupted run."""
@@ -133,14 +136,14 @@ def test_kill_and_resume_is_bit_identical(recipe, spec, tmp_path):
     target = tmp_path / "killed"
     kills = 0
     process = start(spec, "--recipe", recipe, "-o", target, "--no-retrain")
-    while kills < 2:
+    while kills < KILLS:
         # Wait for the run to be under way, then a random while longer.
         under_way(process, target)
         time.sleep(draw.random() * 0.5)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         kills += 1
-        if kills < 2:
+        if kills < KILLS:
             process = start(target, "--resume", "--no-retrain")
             time.sleep(1.0 + draw.random())
     code, err = wait(start(target, "--resume", "--no-retrain"))
