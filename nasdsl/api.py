@@ -84,7 +84,8 @@ def search(
     Nothing is written without `folder`. `changes` are run lengths: `{"epochs": 10}`.
     Raises CompileError, UnknownName, PlanError, DataError.
     """
-    from nasdsl.training import inputs, plan, run
+    from nasdsl.training import plan, run
+    from nasdsl.training.data import inputs
 
     loaded = path if isinstance(path, Loaded) else driver.load(path)
     made = plan.make(

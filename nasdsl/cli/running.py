@@ -134,8 +134,9 @@ def _execute(
     import torch
 
     from nasdsl.cli.progress import Progress
-    from nasdsl.training import inputs, record
+    from nasdsl.training import record
     from nasdsl.training import run as runs
+    from nasdsl.training.data import inputs
     from nasdsl.training.interrupt import Stopped
 
     torch.set_num_threads(threads or runs.threads_for(plan))
@@ -297,10 +298,11 @@ def retrain(
     from nasdsl.cli.progress import Progress
     from nasdsl.ir import formats
     from nasdsl.ir.genotype import loads
-    from nasdsl.training import inputs, record
     from nasdsl.training import plan as plans
+    from nasdsl.training import record
     from nasdsl.training import run as runs
     from nasdsl.training.archive import reopen
+    from nasdsl.training.data import inputs
 
     source = record.RunFolder(run_folder)
     plan = reopen(source)

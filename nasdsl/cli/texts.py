@@ -78,7 +78,7 @@ def fmt(files: tuple[str, ...], only_check: bool, diff: bool) -> None:
 
     from nasdsl.diagnostics.model import Diagnostics
     from nasdsl.source import Source
-    from nasdsl.syntax.formatter import format_module
+    from nasdsl.syntax.formatting.formatter import format_module
     from nasdsl.syntax.parser import parse
     from nasdsl.training.record import RunFolder
 

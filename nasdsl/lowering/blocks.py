@@ -15,7 +15,7 @@ from nasdsl.diagnostics.suggest import did_you_mean, nearest
 from nasdsl.lowering.modules import Def, Module, hides
 from nasdsl.source import Span
 from nasdsl.syntax import ast
-from nasdsl.syntax.formatter import format_value
+from nasdsl.syntax.formatting.formatter import format_value
 from nasdsl.syntax.reserved import RESERVED
 
 #: How many blocks may extend one another in a row.

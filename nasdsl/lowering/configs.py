@@ -35,7 +35,7 @@ from nasdsl.lowering.scope import Broken
 from nasdsl.lowering.values import HUGE, MANY, division, named_dims
 from nasdsl.source import Span
 from nasdsl.syntax import ast
-from nasdsl.syntax.formatter import format_value
+from nasdsl.syntax.formatting.formatter import format_value
 from nasdsl.syntax.reserved import RESERVED
 
 _SHAPES = {"image": 3, "series": 2, "volume": 4, "features": 1, "tokens": 1}

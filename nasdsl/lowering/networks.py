@@ -31,7 +31,7 @@ from nasdsl.lowering.scope import (
 from nasdsl.lowering.values import Given, SetValue, argument, integer, number, value
 from nasdsl.source import Span
 from nasdsl.syntax import ast
-from nasdsl.syntax.formatter import format_value
+from nasdsl.syntax.formatting.formatter import format_value
 
 #: How deep cells may stand in cells.
 MAX_NESTED = 16

@@ -31,7 +31,7 @@ from nasdsl.lowering.scope import (
 )
 from nasdsl.source import Span
 from nasdsl.syntax import ast
-from nasdsl.syntax.formatter import format_value
+from nasdsl.syntax.formatting.formatter import format_value
 
 SHAPES = {"image": 3, "series": 2, "volume": 4, "features": 1, "tokens": 1}
 _FUNCTIONS = ("round_to", "exp", "min", "max")

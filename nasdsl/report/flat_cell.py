@@ -9,7 +9,7 @@ from nasdsl.lowering.scope import Closure, Env
 from nasdsl.report.inline import Inliner, attr, braces, end, local
 from nasdsl.source import Source, Span
 from nasdsl.syntax import ast
-from nasdsl.syntax.formatter import format_value
+from nasdsl.syntax.formatting.formatter import format_value
 
 
 def cell_text(name: str, key: str, env: Env, inliner: Inliner) -> str:

@@ -11,7 +11,7 @@ from nasdsl.lowering.scope import Env, piece_value
 from nasdsl.report.flat_space import requires
 from nasdsl.report.inline import Inliner, attr, braces, local
 from nasdsl.syntax import ast
-from nasdsl.syntax.formatter import format_value
+from nasdsl.syntax.formatting.formatter import format_value
 
 
 def config_text(block: Block, inliner: Inliner, flat: Flattener) -> str:

@@ -9,7 +9,7 @@ from nasdsl.lowering.scope import Context, Env, block_env, piece_value
 from nasdsl.report.flat_cell import cell_text
 from nasdsl.report.inline import Inliner, attr, braces, local
 from nasdsl.syntax import ast
-from nasdsl.syntax.formatter import format_value
+from nasdsl.syntax.formatting.formatter import format_value
 
 #: Writes an op set.
 Ops = Callable[[ast.Ops, str, Env, Context | None, Inliner], str]

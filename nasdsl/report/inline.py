@@ -14,7 +14,7 @@ from nasdsl.lowering.blocks import Block
 from nasdsl.lowering.modules import Def
 from nasdsl.lowering.scope import Closure, Context, Env, resolve
 from nasdsl.syntax import ast
-from nasdsl.syntax.formatter import format_value
+from nasdsl.syntax.formatting.formatter import format_value
 
 T = TypeVar("T")
 BLOCKS = frozenset({"space", "recipe", "dataset", "split", "train", "suite"})

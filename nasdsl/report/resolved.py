@@ -22,7 +22,7 @@ from nasdsl.report.flat_space import op_text, space_text
 from nasdsl.report.inline import Inliner, braces
 from nasdsl.source import Source
 from nasdsl.syntax import ast
-from nasdsl.syntax.formatter import format_module, format_value
+from nasdsl.syntax.formatting.formatter import format_module, format_value
 from nasdsl.syntax.parser import parse
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasdsl.training.batches import Evaluation
+from nasdsl.training.data.batches import Evaluation
 
 
 @dataclass(slots=True)

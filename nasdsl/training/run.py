@@ -19,9 +19,10 @@ from nasdsl.ir import cost, formats
 from nasdsl.ir.config import show
 from nasdsl.ir.genotype import Genotype, loads
 from nasdsl.ir.printer import digest
-from nasdsl.training import inputs, record
 from nasdsl.training import plan as plans
+from nasdsl.training import record
 from nasdsl.training.archive import archive
+from nasdsl.training.data import inputs
 from nasdsl.training.loop import Watcher, drive
 from nasdsl.training.plan import Plan
 from nasdsl.training.record import RunFolder

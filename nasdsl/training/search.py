@@ -22,8 +22,8 @@ from nasdsl.ir.space import Space
 from nasdsl.oneshot.arch import ArchParameters
 from nasdsl.oneshot.samplers import SAMPLERS, Sample
 from nasdsl.training import checkpoint, optimizers
-from nasdsl.training.batches import Evaluation, Stream, derived_generator, derived_seed
-from nasdsl.training.inputs import Inputs, pipeline
+from nasdsl.training.data.batches import Evaluation, Stream, derived_generator, derived_seed
+from nasdsl.training.data.inputs import Inputs, pipeline
 from nasdsl.training.layout import layout_for
 from nasdsl.training.loop import State
 from nasdsl.training.metrics import Meter, evaluate

@@ -16,7 +16,7 @@ from nasdsl.ir.schema import BLOCKS, FORMS, SLOTS
 from nasdsl.lowering.networks import FORMATS
 from nasdsl.lowering.program import MEASURES
 from nasdsl.source import Source
-from nasdsl.syntax.formatter import format_module
+from nasdsl.syntax.formatting.formatter import format_module
 from nasdsl.syntax.parser import parse
 from nasdsl.syntax.reserved import RESERVED
 

@@ -7,12 +7,12 @@ from nasdsl import driver
 from nasdsl.ir.shape import Shape
 from nasdsl.source import Source
 from nasdsl.training import plan as plans
-from nasdsl.training.batches import Images
-from nasdsl.training.inputs import Inputs
-from nasdsl.training.normalize import Channels
+from nasdsl.training.data.batches import Images
+from nasdsl.training.data.inputs import Inputs
+from nasdsl.training.data.normalize import Channels
+from nasdsl.training.data.splits import Splits
 from nasdsl.training.retrain import Retrain
 from nasdsl.training.search import Search
-from nasdsl.training.splits import Splits
 
 TEXT = """nas 1
 

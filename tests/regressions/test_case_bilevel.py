@@ -12,7 +12,7 @@ from nasdsl.ir.config import Component, Schedule, Time, value_at
 from nasdsl.oneshot.arch import ArchParameters
 from nasdsl.source import Source
 from nasdsl.training import optimizers
-from nasdsl.training.batches import Stream
+from nasdsl.training.data.batches import Stream
 
 
 @pytest.mark.parametrize("recipe", ["soft", "hard", "drawn"])

@@ -16,13 +16,13 @@ from nasdsl.codegen.supernet import Supernet
 from nasdsl.diagnostics.model import CompileError
 from nasdsl.ir import cost, formats
 from nasdsl.source import Source
-from nasdsl.training import inputs as making
 from nasdsl.training import run as runs
-from nasdsl.training.augment import build
-from nasdsl.training.batches import Evaluation, Images, Stream
+from nasdsl.training.data import inputs as making
+from nasdsl.training.data.augment import build
+from nasdsl.training.data.batches import Evaluation, Images, Stream
+from nasdsl.training.data.sources import DataError
+from nasdsl.training.data.splits import Splits, fraction_range
 from nasdsl.training.metrics import evaluate, top_k
-from nasdsl.training.sources import DataError
-from nasdsl.training.splits import Splits, fraction_range
 
 
 @pytest.mark.parametrize("n", [7, 50_001, 1, 2, 3])

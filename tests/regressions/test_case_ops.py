@@ -18,7 +18,7 @@ from nasdsl.ir.config import Schedule, value_at
 from nasdsl.ops.conv import FactorizedReduce
 from nasdsl.ops.plain import Zeros
 from nasdsl.report.genotype import connected
-from nasdsl.training.augment import cutout_at
+from nasdsl.training.data.augment import cutout_at
 
 V2 = (
     "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), "

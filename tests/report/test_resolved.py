@@ -8,7 +8,7 @@ from nasdsl.driver import UnknownName
 from nasdsl.lowering import program as programs
 from nasdsl.report.resolved import ResolveError, resolved
 from nasdsl.source import Source
-from nasdsl.syntax.formatter import format_module
+from nasdsl.syntax.formatting.formatter import format_module
 from nasdsl.syntax.parser import parse
 
 

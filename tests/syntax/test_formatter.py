@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from nasdsl import resources
 from nasdsl.diagnostics.model import Diagnostics
 from nasdsl.source import Source, Span
-from nasdsl.syntax import ast, formatter
-from nasdsl.syntax.formatter import LIMIT, format_module, format_value
+from nasdsl.syntax import ast
+from nasdsl.syntax.formatting import formatter
+from nasdsl.syntax.formatting.formatter import LIMIT, format_module, format_value
 from nasdsl.syntax.parser import parse
 
 BUNDLED = resources.listing("spaces", ".nas")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import interpolate, pad
 
-from nasdsl.training.augment import (
+from nasdsl.training.data.augment import (
     AUGMENTATIONS,
     ColorJitter,
     Crop,
@@ -28,7 +28,7 @@ from nasdsl.training.augment import (
     flip_where,
     resize_at,
 )
-from nasdsl.training.sources import DataError
+from nasdsl.training.data.sources import DataError
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from nasdsl.training.augment import ColorJitter, Crop, Cutout, Flip, Pipeline
-from nasdsl.training.batches import Evaluation, Images, Stream, derived_seed
-from nasdsl.training.normalize import Channels
-from nasdsl.training.sources import DataError
+from nasdsl.training.data.augment import ColorJitter, Crop, Cutout, Flip, Pipeline
+from nasdsl.training.data.batches import Evaluation, Images, Stream, derived_seed
+from nasdsl.training.data.normalize import Channels
+from nasdsl.training.data.sources import DataError
 
 AUGMENT = Pipeline((Crop(8, 2), Flip(), Cutout(3)))
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from nasdsl.training.normalize import Channels, measure
-from nasdsl.training.sources import DataError
+from nasdsl.training.data.normalize import Channels, measure
+from nasdsl.training.data.sources import DataError
 
 
 def images(n: int = 20) -> np.ndarray:

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nasdsl.training.sources import CIFAR10, CIFAR100, Arrays, DataError, read, read_cifar
+from nasdsl.training.data.cifar import CIFAR10, CIFAR100, read_cifar
+from nasdsl.training.data.sources import Arrays, DataError, read
 
 RNG = np.random.default_rng(0)
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nasdsl.training.sources import DataError
-from nasdsl.training.splits import (
+from nasdsl.training.data.sources import DataError
+from nasdsl.training.data.splits import (
     Splits,
     check,
     fingerprint,

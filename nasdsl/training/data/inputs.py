@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from nasdsl.ir.config import Component, Data, Pipeline, Settings
 from nasdsl.ir.shape import Shape
-from nasdsl.training import augment, normalize, sources, splits
-from nasdsl.training.batches import Images
+from nasdsl.training.data import augment, normalize, sources, splits
+from nasdsl.training.data.batches import Images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from nasdsl.training.augment import Pipeline
-from nasdsl.training.normalize import Channels, unit
-from nasdsl.training.sources import DataError
+from nasdsl.training.data.augment import Pipeline
+from nasdsl.training.data.normalize import Channels, unit
+from nasdsl.training.data.sources import DataError
 
 
 def derived_seed(*parts: int | str) -> int:

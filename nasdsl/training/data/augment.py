@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad as pad_borders
 
-from nasdsl.training.sources import DataError
+from nasdsl.training.data.sources import DataError
 
 
 class Step(Protocol):

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nasdsl.training.sources import DataError
+from nasdsl.training.data.sources import DataError
 
 Indices = NDArray[np.int64]
 Number = Fraction | Decimal | int | float

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from nasdsl.training.sources import DataError
+from nasdsl.training.data.sources import DataError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

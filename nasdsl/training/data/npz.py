@@ -1,0 +1,81 @@
+"""Data sets in `.npz` files, read with `allow_pickle=False`."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasdsl.training.data.arrays import Arrays, DataError, checked
+from nasdsl.training.data.request import Request
+
+_KEYS = (("x_train", "y_train", "x_test", "y_test"), ("xtr", "ytr", "xte", "yte"))
+
+
+def npz(request: Request) -> Arrays:
+    """One .npz file; see `npz_arrays`."""
+    request.takes("classes")
+    classes = request.positive("classes")
+    path = request.path()
+    if path is None:
+        raise DataError('npz: needs the path of a file, as in npz("images.npz")')
+    return npz_file(path.stem, path, classes)
+
+
+def npz_file(name: str, path: Path, classes: int | None) -> Arrays:
+    """The data set in a file; see `npz_arrays`."""
+    try:
+        stream = path.open("rb")
+    except OSError as problem:
+        raise DataError(
+            f"{path}: cannot be opened ({problem.strerror}); check the path and data directory"
+        ) from problem
+    with stream:
+        return npz_arrays(name, stream, where=path, classes=classes)
+
+
+def npz_arrays(name: str, stream: IO[bytes], *, where: object, classes: int | None) -> Arrays:
+    """Four arrays out of an .npz stream, images brought to NCHW; never unpickles."""
+    try:
+        loaded = np.load(stream, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise DataError(f"{where}: holds a single array; save four with numpy.savez")
+        found = sorted(loaded.files)
+        keys = next((k for k in _KEYS if set(k) <= set(found)), None)
+        if keys is None:
+            raise DataError(
+                f"{where}: needs arrays {', '.join(_KEYS[0])}; found {', '.join(found)}"
+            )
+        x_train, y_train, x_test, y_test = (loaded[key] for key in keys)
+    except DataError:
+        raise
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as problem:
+        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+        raise DataError(
+            f"{where}: not a sound .npz of plain arrays ({reason}); save it again with numpy.savez"
+        ) from problem
+    return checked(
+        name,
+        (_nchw(x_train), _flat(y_train)),
+        (_nchw(x_test), _flat(y_test)),
+        where=where,
+        classes=classes,
+    )
+
+
+def _nchw(x: NDArray[Any]) -> NDArray[Any]:
+    """NHW gets a channel axis; NHWC is recognised by 1 or 3 in the last place only."""
+    if x.ndim == 3:
+        return x[:, None]
+    if x.ndim == 4 and x.shape[3] in (1, 3) and x.shape[1] not in (1, 3):
+        return x.transpose(0, 3, 1, 2)
+    return x
+
+
+def _flat(y: NDArray[Any]) -> NDArray[Any]:
+    """Labels of shape (N, 1), as Keras saves them, become (N,)."""
+    return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y

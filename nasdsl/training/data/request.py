@@ -1,0 +1,58 @@
+"""What a data source was asked for: its arguments and options, checked as they are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+
+from nasdsl.training.data.arrays import DataError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """`source(*args, **options)`, with relative paths taken from `base`."""
+
+    source: str
+    args: tuple[object, ...]
+    options: Mapping[str, object]
+    base: Path
+
+    def takes(self, *known: str) -> None:
+        """Refuse all options but these."""
+        for name in self.options:
+            if name not in known:
+                takes = ", ".join(known) if known else "no options"
+                raise DataError(f"{self.source}: unknown option `{name}`; it takes {takes}")
+
+    def takes_nothing(self) -> None:
+        if self.args:
+            raise DataError(f"{self.source}: takes no arguments; found {self.args!r}")
+        self.takes()
+
+    def positive(self, name: str) -> int | None:
+        """The option's value as a positive integer, or None where it is not given."""
+        value = self.options.get(name)
+        if value is None:
+            return None
+        number = 0
+        # The language's numbers are exact fractions, so a whole number need not be an `int`.
+        if isinstance(value, int | float | Fraction | Decimal) and value % 1 == 0:
+            number = 0 if isinstance(value, bool) else int(value)
+        if number < 1:
+            raise DataError(f"{self.source}: `{name}` is {value!r}; expected a positive integer")
+        return number
+
+    def path(self) -> Path | None:
+        """The one optional path argument, against `base`."""
+        if len(self.args) > 1 or (self.args and not isinstance(self.args[0], str)):
+            raise DataError(
+                f"{self.source}: takes at most one path, in quotes; found {self.args!r}"
+            )
+        return self.base / str(self.args[0]) if self.args else None
+
+    def folder(self) -> Path:
+        """The path argument, or `base` where it is not given."""
+        return self.path() or self.base

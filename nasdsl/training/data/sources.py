@@ -1,0 +1,74 @@
+"""Data sources: from a source's name and arguments to arrays in memory.
+
+Nothing is downloaded and no code stored in a data file is ever run: `.npz` files are read with
+`allow_pickle=False`, and the pickled CIFAR batches by an unpickler that knows only inert stand-ins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from nasdsl.training.data import cifar, embedded, folder, idx, npz
+from nasdsl.training.data.arrays import Arrays, DataError
+from nasdsl.training.data.request import Request
+
+__all__ = ["READERS", "Arrays", "DataError", "read"]
+
+
+def read(
+    source: str,
+    args: tuple[object, ...] = (),
+    options: Mapping[str, object] | None = None,
+    *,
+    data_dir: Path | None = None,
+) -> Arrays:
+    """The data set that `source(*args, **options)` names, checked.
+
+    Relative paths are taken from `data_dir`, or from the working directory where it is None.
+    Raises DataError if the source or an option is unknown, or a file is missing or damaged.
+    """
+    reader = READERS.get(source)
+    if reader is None:
+        raise DataError(
+            f"unknown data source `{source}`; known: {', '.join(sorted(READERS))} "
+            "(convert other data to an .npz file and use npz)"
+        )
+    base = Path() if data_dir is None else Path(data_dir)
+    return reader(Request(source=source, args=args, options=dict(options or {}), base=base))
+
+
+#: The sources that torchvision's names stand for.
+_TORCHVISION: Mapping[object, str] = {
+    "CIFAR10": "cifar10",
+    "CIFAR100": "cifar100",
+    "MNIST": "mnist",
+    "FashionMNIST": "fashion_mnist",
+}
+
+
+def _torchvision(request: Request) -> Arrays:
+    """torchvision's name for a set that is read here, from the same files."""
+    name = request.args[0] if request.args else None
+    if name not in _TORCHVISION:
+        raise DataError(
+            f"torchvision({name!r}): not read here; known: {', '.join(map(str, _TORCHVISION))} "
+            "(convert other data to an .npz file and use npz)"
+        )
+    source = _TORCHVISION[name]
+    return READERS[source](replace(request, source=source, args=request.args[1:]))
+
+
+READERS: Mapping[str, Callable[[Request], Arrays]] = {
+    "cifar10": cifar.cifar10,
+    "cifar100": cifar.cifar100,
+    "digits": embedded.digits,
+    "fashion16": embedded.fashion16,
+    "fashion_mnist": idx.fashion_mnist,
+    "folder": folder.folder,
+    "idx": idx.idx,
+    "mnist": idx.mnist,
+    "npz": npz.npz,
+    "torchvision": _torchvision,
+}
