@@ -1,7 +1,8 @@
 """Every mistake of `tests/cases/diagnostics`: its codes and positions, and what is printed.
 
 A case holds sections: one or more files (the first is checked), `expect` with a line
-`CODE line:column` per diagnostic, written by hand, and `output`, which `--update-golden` rewrites.
+`CODE line:column` per diagnostic, read against the file by a person and never rewritten, and
+`output`, which `--update-golden` rewrites.
 """
 
 import re
