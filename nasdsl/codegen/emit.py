@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from nasdsl.ir.cell import After, Arrival, Cell, CellEdge, Join, Output
-from nasdsl.ir.op import Choice, Nested, Op, Par, Prim, Seq, is_identity, is_none, walk
+from nasdsl.ir.op import Choice, Nested, Op, Par, Prim, Seq, Varied, is_identity, is_none, walk
 from nasdsl.ir.space import Network, Stage
 from nasdsl.ops.table import module
 from nasdsl.source import Span
@@ -136,6 +136,8 @@ class _Emitter:
                 if mix is None:
                     raise ValueError(f"decision {op.decision} is not resolved")
                 return self.choice(op, x, path, mix)
+            case Varied():
+                raise NotExecutable(f"decisions among values (`{op.decisions[0]}`)")
             case Nested():
                 return self.cell(op.cell, [x], path)
 

@@ -91,6 +91,23 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Varied:
+    """One primitive under every joint setting of the value decisions it depends on.
+
+    `options` are in row-major order of `labels` (one tuple per decision). Weights are shared:
+    those of every option are a slice of the largest's, leading channels and central kernel.
+    `inp` and `out` are the largest shapes.
+    """
+
+    decisions: tuple[str, ...]
+    labels: tuple[tuple[str, ...], ...]
+    options: tuple[Prim, ...]
+    inp: Shape
+    out: Shape
+    span: Span | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Nested:
     """A cell with one input, used as an operation."""
 
@@ -100,7 +117,7 @@ class Nested:
     span: Span | None = field(default=None, compare=False, repr=False)
 
 
-Op = Prim | Seq | Par | Choice | Nested
+Op = Prim | Seq | Par | Choice | Varied | Nested
 
 
 def parts(op: Op) -> tuple[Op, ...]:

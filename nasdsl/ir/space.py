@@ -17,7 +17,8 @@ from nasdsl.source import Span
 class Stage:
     """One step of a network: a stem, a cell or operation of the body, a head.
 
-    `inputs` are indices of earlier stages; -1 is the network's input.
+    `inputs` are indices of earlier stages; -1 is the network's input. `rounds` says in which
+    repeats of decided depth the stage stands: decision, path of the repeat, round from 1.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Stage:
     body: Op | Cell
     inputs: tuple[int, ...]
     out: Shape
+    rounds: tuple[tuple[str, str, int], ...] = ()
     span: Span | None = field(default=None, compare=False, repr=False)
 
 
