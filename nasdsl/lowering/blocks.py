@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from nasdsl.diagnostics.model import Diagnostics, Label
 from nasdsl.diagnostics.suggest import did_you_mean, nearest
+from nasdsl.lowering.merging import merge
 from nasdsl.lowering.modules import Def, Module, hides
 from nasdsl.source import Span
 from nasdsl.syntax import ast
@@ -147,12 +148,19 @@ class Flattener:
         for key in keys:
             values = [(p.pieces[key], span) for p, span in parents if key in p.pieces]
             winner = self._dominant(values)
-            if winner is None and not _covers(written, key):
-                (first, _), (second, span) = values[0], values[-1]
+            disagreeing = (values[0][0], values[-1][0])
+            if winner is None and key[0] == "cell":
+                merged = merge([p for p, _ in values], _cell_of(node, key[1]))
+                if isinstance(merged, Piece):
+                    winner = merged
+                else:
+                    disagreeing = merged
+            if winner is None and (key[0] == "cell" or not _covers(written, key)):
+                first, second = disagreeing
                 label = ".".join(key[1:]) or key[0]
                 self.diags.add(
                     "E104",
-                    span,
+                    values[-1][1],
                     f"both parents change `{label}`",
                     help=f"{_source_of(first)}, {_source_of(second)}; {_say(key, label)} here",
                     labels=(
@@ -354,6 +362,12 @@ def _written(node: ast.Space | ast.Config) -> set[tuple[str, ...]]:
             case ast.Stage() | ast.Repeat():
                 keys.add(("body",))
     return keys
+
+
+def _cell_of(node: ast.Space | ast.Config, name: str) -> ast.Cell | None:
+    """What a block itself says of a cell."""
+    found = (s for s in node.body if isinstance(s, ast.Cell) and s.name.text == name)
+    return next(found, None)
 
 
 def _source_of(piece: Piece) -> str:
