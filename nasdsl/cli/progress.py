@@ -17,7 +17,7 @@ class Progress:
         self.quiet = quiet
         self.bar: Any = None
         self.tasks: dict[str, Any] = {}
-        self.first: dict[str, tuple[int, float]] = {}
+        self.first: dict[str, float] = {}
 
     def __enter__(self) -> Progress:
         if not self.quiet and sys.stderr.isatty():
@@ -42,30 +42,26 @@ class Progress:
 
     def __call__(self, moment: Moment) -> None:
         """Told of every step."""
-        total = moment.epochs * moment.steps_per_epoch
         if self.bar is not None:
-            self._bar(moment, total)
+            self._bar(moment)
         elif not self.quiet and moment.record is not None:
-            click.echo(self._line(moment, total), err=True)
+            click.echo(self._line(moment), err=True)
 
-    def _bar(self, moment: Moment, total: int) -> None:
-        epoch = -(-moment.step // moment.steps_per_epoch)
+    def _bar(self, moment: Moment) -> None:
         if moment.task not in self.tasks:
-            self.tasks[moment.task] = self.bar.add_task(moment.task, total=total, epoch="", note="")
-        fields = {"epoch": f"{epoch}/{moment.epochs}"}
+            self.tasks[moment.task] = self.bar.add_task(moment.task, total=1.0, epoch="", note="")
+        fields = {"epoch": f"{moment.epoch + 1}/{moment.epochs}"}
         if moment.record is not None:
             fields["note"] = note(moment.record)
-        self.bar.update(self.tasks[moment.task], completed=moment.step, **fields)
+        self.bar.update(self.tasks[moment.task], completed=moment.done, **fields)
 
-    def _line(self, moment: Moment, total: int) -> str:
-        epoch = moment.step // moment.steps_per_epoch
-        first, began = self.first.setdefault(
-            moment.task, (moment.step - moment.steps_per_epoch, 0.0)
-        )
-        done = moment.step - first
-        left = moment.seconds / max(1, done) * (total - moment.step)
+    def _line(self, moment: Moment) -> str:
+        # The time left follows from what this process has done, not from before a resume.
+        first = self.first.setdefault(moment.task, moment.epoch / moment.epochs)
+        done = moment.done - first
+        left = moment.seconds / max(1e-9, done) * (1 - moment.done)
         return (
-            f"{moment.task:8} epoch {epoch:>{len(str(moment.epochs))}}/{moment.epochs}  "
+            f"{moment.task:8} epoch {moment.epoch + 1:>{len(str(moment.epochs))}}/{moment.epochs}  "
             f"{note(moment.record or {})}  eta {clock(left)}"
         )
 

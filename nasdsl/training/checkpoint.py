@@ -1,6 +1,6 @@
 """Checkpoints: tensors in safetensors, everything else in JSON, written so that none is ever torn.
 
-A checkpoint is a folder `step-<n>`; `latest` names the newest whole one. A new folder is written
+A checkpoint is a folder named for its place in the run; `latest` names the newest whole one. A new folder is written
 beside, forced to disk, then `latest` is replaced in one step: whenever the process dies, the last
 whole checkpoint stands.
 """
@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class CheckpointError(ValueError):
@@ -36,11 +36,11 @@ class Checkpoint:
 
 
 def write(
-    folder: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], values: dict[str, Any]
+    folder: Path, name: str, tensors: Mapping[str, Mapping[str, Tensor]], values: dict[str, Any]
 ) -> Path:
-    """Write a checkpoint and make it the newest; older ones are removed."""
+    """Write a checkpoint and make it the newest; older ones are removed. No two have one name."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = folder / f"step-{step}.partial"
+    made = folder / f"{name}.partial"
     if made.exists():
         shutil.rmtree(made)
     made.mkdir()
@@ -50,11 +50,11 @@ def write(
         for name, tensor in members.items()
     }
     save_file(flat, made / "state.safetensors")
-    text = json.dumps({"schema": SCHEMA, "step": step, **values}, indent=1)
+    text = json.dumps({"schema": SCHEMA, **values}, indent=1)
     (made / "state.json").write_text(text, encoding="utf-8")
     for entry in ("state.safetensors", "state.json"):
         _sync(made / entry)
-    final = folder / f"step-{step}"
+    final = folder / name
     if final.exists():
         shutil.rmtree(final)
     made.rename(final)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,10 +28,18 @@ class Task(Protocol):
 
     name: str
     epochs: int
-    steps_per_epoch: int
 
-    def step(self, number: int) -> None:
-        """Make step `number` (0-based over the whole run)."""
+    def begin(self, epoch: int) -> int:
+        """Get ready for an epoch (0-based), also after a restore in its midst; its steps."""
+        ...
+
+    def step(self, epoch: int, number: int) -> None:
+        """Make step `number` of an epoch (both 0-based)."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """Whether the task wants no further epoch."""
         ...
 
     def epoch_record(self, epoch: int) -> dict[str, Any]:
@@ -46,26 +55,22 @@ class Task(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """Where a run stands."""
+    """Where a run stands: `step` of `steps` in epoch `epoch` (0-based) of `epochs`."""
 
-    __slots__ = ("epochs", "record", "seconds", "step", "steps_per_epoch", "task")
+    task: str
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    seconds: float
+    record: dict[str, Any] | None
 
-    def __init__(
-        self,
-        task: str,
-        step: int,
-        steps_per_epoch: int,
-        epochs: int,
-        seconds: float,
-        record: dict[str, Any] | None,
-    ) -> None:
-        self.task = task
-        self.step = step
-        self.steps_per_epoch = steps_per_epoch
-        self.epochs = epochs
-        self.seconds = seconds
-        self.record = record
+    @property
+    def done(self) -> float:
+        """The share of the task that is done."""
+        return (self.epoch + self.step / self.steps) / self.epochs
 
 
 def drive(
@@ -81,41 +86,56 @@ def drive(
     `every`: a checkpoint after so many epochs, and always at the end and on a signal.
     Raises Stopped after SIGINT or SIGTERM (a checkpoint is written first), CheckpointError.
     """
-    total = task.epochs * task.steps_per_epoch
-    start = 0
+    first, skip = 0, 0
     found = checkpoint.read(folder / "checkpoint") if folder is not None else None
     if found is not None:
         task.restore(found.tensors, found.values["task"])
-        start = int(found.values["step"])
-    log = None
-    if folder is not None:
-        log = Log(folder / "log.jsonl", keep=start // task.steps_per_epoch)
+        first, skip = int(found.values["epoch"]), int(found.values["step"])
+    log = Log(folder / "log.jsonl", keep=first) if folder is not None else None
     records: list[dict[str, Any]] = []
     began = time.perf_counter()
 
-    def save(step: int) -> None:
+    def save(epoch: int, step: int) -> None:
         if folder is not None:
             tensors, values = task.state()
-            checkpoint.write(folder / "checkpoint", step, tensors, {"task": values})
+            where = {"epoch": epoch, "step": step, "task": values}
+            checkpoint.write(folder / "checkpoint", f"epoch-{epoch}-step-{step}", tensors, where)
 
     with listening() as request:
-        for number in range(start, total):
-            task.step(number)
-            done = number + 1
-            record = None
-            if done % task.steps_per_epoch == 0:
-                epoch = done // task.steps_per_epoch
-                record = {"epoch": epoch, "step": done, **task.epoch_record(epoch)}
-                if log is not None:
-                    log.add({**record, "seconds": round(time.perf_counter() - began, 3)})
-                records.append(record)
-                if epoch % every == 0 or done == total:
-                    save(done)
-            if watch is not None:
+        for epoch in range(first, task.epochs):
+            if task.finished:
+                break
+            steps = task.begin(epoch)
+            for number in range(skip if epoch == first else 0, steps):
+                task.step(epoch, number)
+                record = None
+                ended = number + 1 == steps
+                if ended:
+                    record = {"epoch": epoch + 1, **task.epoch_record(epoch)}
+                    if log is not None:
+                        log.add({**record, "seconds": round(time.perf_counter() - began, 3)})
+                    records.append(record)
+                last = ended and (epoch + 1 == task.epochs or task.finished)
+                if last or (ended and (epoch + 1) % every == 0):
+                    save(epoch + 1, 0)
                 seconds = time.perf_counter() - began
-                watch(Moment(task.name, done, task.steps_per_epoch, task.epochs, seconds, record))
-            late = wall_limit is not None and time.perf_counter() - began > wall_limit
-            if (request.stop or late) and done < total:
-                save(done)
-                raise Stopped(f"stopped after step {done} of {total}")
+                if watch is not None:
+                    watch(
+                        Moment(
+                            task=task.name,
+                            epoch=epoch,
+                            epochs=task.epochs,
+                            step=number + 1,
+                            steps=steps,
+                            seconds=seconds,
+                            record=record,
+                        )
+                    )
+                late = wall_limit is not None and time.perf_counter() - began > wall_limit
+                if (request.stop or late) and not last:
+                    save(epoch + 1 if ended else epoch, 0 if ended else number + 1)
+                    raise Stopped(
+                        f"stopped in epoch {epoch + 1} of {task.epochs}, "
+                        f"after step {number + 1} of {steps}"
+                    )
     return records

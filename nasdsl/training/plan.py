@@ -58,14 +58,19 @@ class Plan:
     train: Settings
     data: Given
 
-    def space(self, genotype: Genotype | None = None) -> Space:
-        """The space on this run's data; with a genotype its target is resolved."""
+    def space(
+        self, genotype: Genotype | None = None, network: Mapping[str, Any] | None = None
+    ) -> Space:
+        """The space on this run's data; with a genotype its target is resolved.
+
+        `network` are parameters that a phase of the recipe sets, in place of the recipe's own.
+        """
         item = self.items["space"]
         given: dict[str, Any] = dict(self.parameters)
         block = _block(item)
         if "data" in block.params:
             given["data"] = self.data
-        for name, value in self.recipe.network:
+        for name, value in (network or dict(self.recipe.network)).items():
             given.setdefault(name, value)
         return driver.space(item.loaded, item.name, given, genotype=genotype)
 

@@ -9,15 +9,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nasdsl.codegen.discrete import Discrete
-from nasdsl.ir.config import Settings, value_at
+from nasdsl.ir.config import Settings
 from nasdsl.ir.space import Network
-from nasdsl.training import checkpoint, optimizers
+from nasdsl.oneshot import optimizers
+from nasdsl.oneshot.metrics import Meter, evaluate
+from nasdsl.oneshot.session import Clock
+from nasdsl.training import checkpoint
 from nasdsl.training.data.batches import Evaluation, Stream, derived_generator, derived_seed
 from nasdsl.training.data.inputs import Inputs, pipeline
-from nasdsl.training.layout import layout_for
+from nasdsl.training.layout import Laid, layout_for
 from nasdsl.training.loop import State
-from nasdsl.training.metrics import Meter, evaluate
-from nasdsl.training.search import _assign, _clip, _Laid
 
 
 class Retrain:
@@ -51,7 +52,7 @@ class Retrain:
             augment=pipeline(settings.get("augment")),
         )
         self.epochs = int(settings.get("epochs"))
-        self.steps_per_epoch = self.train.batches_per_pass
+        self.finished = False
         self.weights = dict(self.net.named_parameters())
         self.optimizer = optimizers.build(settings.get("weights"), self.weights)
         loss = settings.get("loss")
@@ -59,15 +60,12 @@ class Retrain:
         self.meter = Meter.on(self.device)
         torch.manual_seed(derived_seed(seed, "retrain.operations"))
 
-    def step(self, number: int) -> None:
-        def now(value: Any) -> float:
-            return value_at(
-                value,
-                step=number,
-                steps=self.epochs * self.steps_per_epoch,
-                steps_per_epoch=self.steps_per_epoch,
-            )
+    def begin(self, epoch: int) -> int:
+        return self.train.batches_per_pass
 
+    def step(self, epoch: int, number: int) -> None:
+        length = self.train.batches_per_pass
+        now = Clock(epoch * length + number, self.epochs * length, length).value
         self.net.train()
         x, y = self.train.next_batch()
         if x.dim() == 4:
@@ -82,10 +80,15 @@ class Retrain:
             aux = F.cross_entropy(aux_logits, y, label_smoothing=self.smoothing)
             total = loss + self.aux * aux
         component = self.settings.get("weights")
-        _assign(total, self.weights)
-        _clip(self.weights, component.get("clip"))
-        optimizers.set_rates(self.optimizer, now(component.get("lr")), now(component.get("decay")))
-        self.optimizer.step()
+        clip = component.get("clip")
+        optimizers.move(
+            self.optimizer,
+            self.weights,
+            optimizers.gradients(total, self.weights),
+            lr=now(component.get("lr")),
+            decay=now(component.get("decay")),
+            clip=float(clip) if clip is not None else None,
+        )
         self.meter.add(loss, logits, y)
 
     def epoch_record(self, epoch: int) -> dict[str, Any]:
@@ -113,7 +116,7 @@ class Retrain:
                 raise ValueError("the split has no `retrain.valid`")
             batches = Evaluation(self.inputs.train, indices, batch_size=batch)
         self.net.eval()
-        return evaluate(_Laid(self.net, self.layout), batches)
+        return evaluate(Laid(self.net, self.layout), batches)
 
     def state(self) -> State:
         tensors = {

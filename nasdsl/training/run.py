@@ -160,7 +160,14 @@ def execute(
     if folder is not None and folder.has("result.json"):
         found = folder.read("result.json")
     else:
-        search = Search(space, plan.recipe, prepared, seed=plan.seed, device=options.device)
+        search = Search(
+            space,
+            plan.recipe,
+            prepared,
+            seed=plan.seed,
+            device=options.device,
+            space_of=lambda network: plan.space(network=network),
+        )
         drive(
             search,
             folder=folder.path if folder else None,
@@ -193,10 +200,11 @@ def _write_result(folder: RunFolder, found: dict[str, Any], search: Search) -> N
     folder.write_text("genotype.txt", found["text"] + "\n")
     folder.write("result.json", found)
     weights = {
-        n: t.detach().cpu().contiguous().clone() for n, t in search.supernet.state_dict().items()
+        n: t.detach().cpu().contiguous().clone()
+        for n, t in search.session.supernet.state_dict().items()
     }
     save_file(weights, folder.path / "supernet.safetensors")
-    alphas = {n: t.detach().cpu().clone() for n, t in search.arch.alphas().items()}
+    alphas = {n: t.detach().cpu().clone() for n, t in search.session.arch.alphas().items()}
     save_file(alphas, folder.path / "alphas.safetensors")
 
 

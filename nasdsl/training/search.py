@@ -1,189 +1,169 @@
-"""Search: alternating first-order bilevel training of a supernet (DARTS, arXiv 1806.09055).
-
-Each step first moves the architecture parameters along the gradient of the validation loss, then
-the weights along the gradient of the training loss. The weight step never touches an alpha, the
-architecture step never touches a weight, and neither computes gradients that the other would need.
-"""
+"""A search as a task of the loop: phases, sessions, what is written down, and state."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from nasdsl.codegen.supernet import Supernet
 from nasdsl.ir import discretize, formats
-from nasdsl.ir.config import Settings, Time, value_at
+from nasdsl.ir.config import Settings
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.space import Space
+from nasdsl.oneshot import optimizers
 from nasdsl.oneshot.arch import ArchParameters
-from nasdsl.oneshot.samplers import SAMPLERS, Sample
-from nasdsl.training import checkpoint, optimizers
+from nasdsl.oneshot.compose import compose
+from nasdsl.oneshot.metrics import Meter, evaluate
+from nasdsl.oneshot.parts import Stateful
+from nasdsl.oneshot.phases import Phase, phase_at, phases_of
+from nasdsl.oneshot.session import Clock, Session
+from nasdsl.training import checkpoint
 from nasdsl.training.data.batches import Evaluation, Stream, derived_generator, derived_seed
 from nasdsl.training.data.inputs import Inputs, pipeline
-from nasdsl.training.layout import layout_for
+from nasdsl.training.layout import Laid, layout_for
 from nasdsl.training.loop import State
-from nasdsl.training.metrics import Meter, evaluate
 
 
 class Search:
-    """A search as a task of the loop."""
+    """A search: one session per phase, its steps owned by the recipe's step rule.
+
+    `space_of` gives the space with other parameters of its supernet, for phases that change them.
+    """
 
     name = "search"
 
     def __init__(
-        self, space: Space, recipe: Settings, inputs: Inputs, *, seed: int, device: str
+        self,
+        space: Space,
+        recipe: Settings,
+        inputs: Inputs,
+        *,
+        seed: int,
+        device: str,
+        space_of: Callable[[Mapping[str, Any]], Space] | None = None,
     ) -> None:
         self.space, self.recipe, self.inputs = space, recipe, inputs
-        self.device = torch.device(device)
-        self.sampler = SAMPLERS[recipe.get("sampler").name](recipe.get("sampler"))
-        mode = "one_path" if self.sampler.one_hot else "dense"
-        self.layout = layout_for(space.supernet, self.device)
-        self.supernet = Supernet(space, mode=mode, seed=derived_seed(seed, "weights"))
-        self.supernet.to(device=self.device, memory_format=self.layout)  # type: ignore[call-overload]
-        arch = recipe.get("arch")
-        self.arch = ArchParameters(
-            self.supernet.tables, arch.get("init"), derived_generator(seed, "alphas")
-        ).to(self.device)
+        self.seed, self.device = seed, torch.device(device)
+        self.space_of = space_of
+        self.phases = phases_of(recipe)
+        self.epochs = sum(phase.epochs for phase in self.phases)
+        self.finished = False
         self.noise = derived_generator(seed, "sampler")
-        batch = int(recipe.get("batch"))
-        self.train = Stream(
-            inputs.train,
-            inputs.parts.search_train,
-            batch_size=batch,
-            seed=seed,
-            name="search.train",
-            augment=pipeline(recipe.get("augment")),
-        )
-        # Validation images are never augmented, also where they drive the architecture.
-        self.valid = Stream(
-            inputs.train,
-            inputs.parts.search_valid,
-            batch_size=batch,
-            seed=seed,
-            name="search.valid",
-        )
-        self.epochs = int(recipe.get("epochs"))
-        self.steps_per_epoch = self.train.batches_per_pass
-        self.weights = {n: p for n, p in self.supernet.named_parameters() if p.requires_grad}
-        self.alphas = dict(self.arch.named_parameters())
-        self.weight_optimizer = optimizers.build(recipe.get("weights"), self.weights)
-        self.arch_optimizer = optimizers.build(arch, self.alphas)
-        smoothing = recipe.get("loss")
-        self.smoothing = float(smoothing.get("smoothing")) if smoothing is not None else 0.0
-        self.arch_start = self._start(arch.get("start"))
-        self.weight_start = self._start(recipe.get("weights").get("start"))
-        self._clear()
+        self._enter(0)
         # Operations that draw by themselves (dropout, noise) use torch's global generator.
         torch.manual_seed(derived_seed(seed, "operations"))
 
-    def _start(self, start: Time | None) -> int:
-        """The first step at which an optimizer moves."""
-        epochs = start.epochs(self.epochs) if start is not None else 0
-        return round(epochs * self.steps_per_epoch)
+    # ---- phases
 
-    def _clear(self) -> None:
-        self.train_meter, self.valid_meter = Meter.on(self.device), Meter.on(self.device)
+    def _enter(self, index: int) -> None:
+        """Build the session of a phase."""
+        phase = self.phases[index]
+        self.index = index
+        space = self.space
+        if self.space_of is not None and phase.settings.network != self.recipe.network:
+            space = self.space_of(dict(phase.settings.network))
+        self.train = self._stream(phase, "train")
+        self.valid = self._stream(phase, "valid")
+        self.session = self._session(space, phase)
 
-    # ---- one step
-
-    def step(self, number: int) -> None:
-        def now(value: Any) -> float:
-            return value_at(
-                value,
-                step=number,
-                steps=self.epochs * self.steps_per_epoch,
-                steps_per_epoch=self.steps_per_epoch,
-            )
-
-        self.supernet.train()
-        if number >= self.arch_start:
-            self._arch_step(now)
-        if number >= self.weight_start:
-            self._weight_step(now)
-
-    def _arch_step(self, now: Any) -> None:
-        x, y = self.valid.next_batch()
-        sample = self.sampler.sample(self.arch.alphas(), self.supernet.tables, self.noise, now)
-        logits = self._forward(x, sample)
-        loss = self._loss(logits, y)
-        component = self.recipe.get("arch")
-        _assign(loss, self.alphas)
-        _clip(self.alphas, component.get("clip"))
-        optimizers.set_rates(
-            self.arch_optimizer, now(component.get("lr")), now(component.get("decay"))
+    def _stream(self, phase: Phase, part: str) -> Stream:
+        """Batches of one half. Images that the architecture is trained on are never augmented."""
+        parts = self.inputs.parts
+        return Stream(
+            self.inputs.train,
+            parts.search_train if part == "train" else parts.search_valid,
+            batch_size=int(phase.settings.get("batch")),
+            seed=self.seed,
+            name=_scoped(f"search.{part}", phase),
+            augment=pipeline(phase.settings.get("augment")) if part == "train" else None,
         )
-        self.arch_optimizer.step()
-        self.valid_meter.add(loss, logits, y)
 
-    def _weight_step(self, now: Any) -> None:
-        x, y = self.train.next_batch()
-        with torch.no_grad():
-            sample = self.sampler.sample(
-                self.arch.detached(), self.supernet.tables, self.noise, now
-            )
-        logits = self._forward(x, sample)
-        loss = self._loss(logits, y)
-        component = self.recipe.get("weights")
-        _assign(loss, self.weights)
-        _clip(self.weights, component.get("clip"))
-        optimizers.set_rates(
-            self.weight_optimizer, now(component.get("lr")), now(component.get("decay"))
+    def _session(self, space: Space, phase: Phase) -> Session:
+        recipe = phase.settings
+        parts = compose(recipe)
+        layout = layout_for(space.supernet, self.device)
+        mode = "one_path" if parts.sampler.one_hot else "dense"
+        supernet = Supernet(
+            space, mode=mode, seed=derived_seed(self.seed, _scoped("weights", phase))
         )
-        self.weight_optimizer.step()
-        self.train_meter.add(loss, logits, y)
+        supernet.to(device=self.device, memory_format=layout)  # type: ignore[call-overload]
+        component = recipe.get("arch")
+        init = component.get("init") if component is not None else None
+        arch = ArchParameters(
+            supernet.tables, init, derived_generator(self.seed, _scoped("alphas", phase))
+        ).to(self.device)
+        weights = {n: p for n, p in supernet.named_parameters() if p.requires_grad}
+        alphas = dict(arch.named_parameters())
+        return Session(
+            space=space,
+            recipe=recipe,
+            supernet=supernet,
+            arch=arch,
+            parts=parts,
+            weight_optimizer=optimizers.build(recipe.get("weights"), weights),
+            arch_optimizer=optimizers.build(component, alphas) if component is not None else None,
+            noise=self.noise,
+            next_train=self.train.next_batch,
+            next_valid=self.valid.next_batch,
+            layout=layout,
+            device=self.device,
+            clock=Clock(0, 1, 1),
+            whole=Clock(0, 1, 1),
+            own=phase.own,
+            train_meter=Meter.on(self.device),
+            valid_meter=Meter.on(self.device),
+            weights=weights,
+            alphas=alphas,
+        )
 
-    def _forward(self, x: Tensor, sample: Sample) -> Tensor:
-        if x.dim() == 4:
-            x = x.contiguous(memory_format=self.layout)
-        logits: Tensor = self.supernet(x, sample.mix, sample.pick)
-        return logits
+    # ---- steps
 
-    def _loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        return F.cross_entropy(logits, y, label_smoothing=self.smoothing)
+    def begin(self, epoch: int) -> int:
+        index = phase_at(self.phases, epoch)
+        if index != self.index:
+            self._enter(index)
+        return self.train.batches_per_pass
+
+    def step(self, epoch: int, number: int) -> None:
+        session, phase = self.session, self.phases[self.index]
+        length = self.train.batches_per_pass
+        session.clock = Clock(
+            (epoch - phase.first) * length + number, phase.epochs * length, length
+        )
+        session.whole = Clock(epoch * length + number, self.epochs * length, length)
+        session.supernet.train()
+        session.parts.step.run(session)
 
     # ---- what is written down
 
-    def expected_mix(self) -> dict[str, Tensor]:
-        """The mix without noise."""
-        with torch.no_grad():
-            return self.sampler.expected(self.arch.alphas(), self.supernet.tables)
-
-    def mix_by_decision(self) -> dict[str, dict[str, list[float]]]:
-        """Table -> decision -> weights of its options, on the host."""
-        found = {}
-        for name, mix in self.expected_mix().items():
-            table = self.supernet.tables[name]
-            rows = mix.cpu().tolist()
-            found[name] = {
-                d: row[: len(labels)]
-                for d, row, labels in zip(table.decisions, rows, table.labels, strict=True)
-            }
-        return found
-
     def genotype(self) -> Genotype:
         """The architecture the recipe selects. Raises DiscretizeError on NaN."""
-        return discretize.argmax(self.space, self.mix_by_decision())
+        return self.session.parts.select.genotype(self.session)
 
     def epoch_record(self, epoch: int) -> dict[str, Any]:
-        train_loss, train_accuracy = self.train_meter.read()
-        valid_loss, valid_accuracy = self.valid_meter.read()
+        session = self.session
+        train_loss, train_accuracy = session.train_meter.read()
+        valid_loss, valid_accuracy = session.valid_meter.read()
         self._clear()
-        mix = self.mix_by_decision()
+        mix = session.mix_by_decision()
         return {
             "train": {"loss": train_loss, "accuracy": train_accuracy},
             "valid": {"loss": valid_loss, "accuracy": valid_accuracy},
-            "lr": self.weight_optimizer.param_groups[0]["lr"],
+            "lr": session.weight_optimizer.param_groups[0]["lr"],
             "entropy": {
                 t: sum(map(discretize.entropy, rows.values())) / max(1, len(rows))
                 for t, rows in mix.items()
             },
             "mix": mix,
-            "genotype": formats.brief(discretize.argmax(self.space, mix), self.space),
+            "genotype": formats.brief(discretize.argmax(session.space, mix), session.space),
         }
+
+    def _clear(self) -> None:
+        session = self.session
+        session.train_meter, session.valid_meter = Meter.on(self.device), Meter.on(self.device)
 
     def result(self) -> dict[str, Any]:
         """The end of a search: genotype, mix, and what discretization costs on validation data.
@@ -191,19 +171,20 @@ class Search:
         Running statistics belong to the mixture, so all three accuracies use batch statistics;
         they are measured on copies of the buffers, which stay as they are.
         """
-        mix = self.mix_by_decision()
-        genotype = discretize.argmax(self.space, mix)
+        session = self.session
+        mix = session.mix_by_decision()
+        genotype = self.genotype()
         batches = Evaluation(
             self.inputs.train,
             self.inputs.parts.search_valid,
-            batch_size=int(self.recipe.get("batch")),
+            batch_size=int(session.recipe.get("batch")),
         )
-        dense = self.supernet.in_mode("dense")
-        soft = self._evaluated(dense, self.expected_mix(), batches)
+        dense = session.supernet.in_mode("dense")
+        soft = self._evaluated(dense, session.expected(), batches)
         hard = self._evaluated(dense, self._one_hot(genotype), batches)
         return {
             "genotype": genotype.as_json(),
-            "text": formats.brief(genotype, self.space),
+            "text": formats.brief(genotype, session.space),
             "mix": mix,
             "valid": {"loss": soft[0], "accuracy": soft[1]},
             "valid_discrete": {"loss": hard[0], "accuracy": hard[1]},
@@ -213,7 +194,7 @@ class Search:
     def _one_hot(self, genotype: Genotype) -> dict[str, Tensor]:
         """The genotype as a mix; edges that are not kept weigh nothing."""
         found = {}
-        for name, table in self.supernet.tables.items():
+        for name, table in self.session.supernet.tables.items():
             mix = torch.zeros(table.shape, device=self.device)
             for row, (decision, labels) in enumerate(
                 zip(table.decisions, table.labels, strict=True)
@@ -229,7 +210,7 @@ class Search:
         buffers = {n: b.clone() for n, b in model.named_buffers()}
         model.train()
         try:
-            return evaluate(_Laid(model, self.layout), batches, mix)
+            return evaluate(Laid(model, self.session.layout), batches, mix)
         finally:
             with torch.no_grad():
                 for n, b in model.named_buffers():
@@ -238,58 +219,55 @@ class Search:
     # ---- state
 
     def state(self) -> State:
+        session = self.session
         tensors = {
-            "supernet": dict(self.supernet.state_dict()),
-            "alphas": dict(self.arch.state_dict()),
-            "weight_optimizer": optimizers.state(self.weight_optimizer, self.weights),
-            "arch_optimizer": optimizers.state(self.arch_optimizer, self.alphas),
+            "supernet": dict(session.supernet.state_dict()),
+            "alphas": dict(session.arch.state_dict()),
+            "weight_optimizer": optimizers.state(session.weight_optimizer, session.weights),
             "generators": {"sampler": self.noise.get_state(), "global": torch.get_rng_state()},
-            "meters": {"train": self.train_meter.sums, "valid": self.valid_meter.sums},
+            "meters": {"train": session.train_meter.sums, "valid": session.valid_meter.sums},
         }
-        values = {
+        if session.arch_optimizer is not None:
+            tensors["arch_optimizer"] = optimizers.state(session.arch_optimizer, session.alphas)
+        values: dict[str, Any] = {
+            "phase": self.index,
+            "finished": self.finished,
             "train": self.train.state(),
             "valid": self.valid.state(),
-            "meters": [self.train_meter.count, self.valid_meter.count],
+            "meters": [session.train_meter.count, session.valid_meter.count],
+            "parts": {},
         }
+        for slot, part in session.parts.named.items():
+            if isinstance(part, Stateful):
+                tensors[f"part.{slot}"], values["parts"][slot] = part.state()
         return tensors, values
 
     def restore(self, tensors: dict[str, dict[str, Tensor]], values: dict[str, Any]) -> None:
-        checkpoint.load_module(self.supernet, tensors.get("supernet", {}), "the supernet")
-        checkpoint.load_module(self.arch, tensors.get("alphas", {}), "the alphas")
-        optimizers.restore(self.weight_optimizer, self.weights, tensors.get("weight_optimizer", {}))
-        optimizers.restore(self.arch_optimizer, self.alphas, tensors.get("arch_optimizer", {}))
-        self.noise.set_state(tensors["generators"]["sampler"])
-        torch.set_rng_state(tensors["generators"]["global"])
+        self.finished = bool(values["finished"])
+        if values["phase"] != self.index:
+            self._enter(int(values["phase"]))
+        session = self.session
+        checkpoint.load_module(session.supernet, tensors.get("supernet", {}), "the supernet")
+        checkpoint.load_module(session.arch, tensors.get("alphas", {}), "the alphas")
+        optimizers.restore(
+            session.weight_optimizer, session.weights, tensors.get("weight_optimizer", {})
+        )
+        if session.arch_optimizer is not None:
+            optimizers.restore(
+                session.arch_optimizer, session.alphas, tensors.get("arch_optimizer", {})
+            )
         self.train.restore(values["train"])
         self.valid.restore(values["valid"])
         counts = values["meters"]
-        self.train_meter = Meter(tensors["meters"]["train"].to(self.device), counts[0])
-        self.valid_meter = Meter(tensors["meters"]["valid"].to(self.device), counts[1])
+        session.train_meter = Meter(tensors["meters"]["train"].to(self.device), counts[0])
+        session.valid_meter = Meter(tensors["meters"]["valid"].to(self.device), counts[1])
+        for slot, part in session.parts.named.items():
+            if isinstance(part, Stateful):
+                part.restore(tensors.get(f"part.{slot}", {}), values["parts"].get(slot, {}))
+        self.noise.set_state(tensors["generators"]["sampler"])
+        torch.set_rng_state(tensors["generators"]["global"])
 
 
-class _Laid(nn.Module):
-    """A model behind the memory layout it runs fastest in."""
-
-    def __init__(self, model: nn.Module, layout: torch.memory_format) -> None:
-        super().__init__()
-        self.model, self.layout = model, layout
-
-    def forward(self, x: Tensor, *args: Any) -> Tensor:
-        if x.dim() == 4:
-            x = x.contiguous(memory_format=self.layout)
-        logits: Tensor = self.model(x, *args)
-        return logits
-
-
-def _assign(loss: Tensor, parameters: Mapping[str, nn.Parameter]) -> None:
-    """Gradients of the named parameters and of nothing else; None where the loss ignores one."""
-    values = list(parameters.values())
-    for parameter, grad in zip(
-        values, torch.autograd.grad(loss, values, allow_unused=True), strict=True
-    ):
-        parameter.grad = grad
-
-
-def _clip(parameters: Mapping[str, nn.Parameter], limit: Any) -> None:
-    if limit is not None:
-        nn.utils.clip_grad_norm_(parameters.values(), float(limit))
+def _scoped(name: str, phase: Phase) -> str:
+    """The name of a random stream: that of a recipe without phases has no suffix."""
+    return f"{name}.{phase.name}" if phase.name else name

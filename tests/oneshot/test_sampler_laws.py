@@ -10,17 +10,12 @@ from torch.nn import functional as F
 from nasdsl.codegen.supernet import Table
 from nasdsl.ir.config import Component
 from nasdsl.oneshot.arch import ArchParameters
-from nasdsl.oneshot.samplers import (
-    SAMPLERS,
-    Dirichlet,
-    Gumbel,
-    Sigmoid,
-    Softmax,
-    concentration,
-    gumbel_noise,
-    gumbel_softmax,
-    picks,
-)
+from nasdsl.oneshot.samplers.dirichlet import Dirichlet, concentration
+from nasdsl.oneshot.samplers.gumbel import Gumbel, gumbel_noise, gumbel_softmax
+from nasdsl.oneshot.samplers.sample import picks
+from nasdsl.oneshot.samplers.sigmoid import Sigmoid
+from nasdsl.oneshot.samplers.softmax import Softmax
+from nasdsl.oneshot.samplers.table import SAMPLERS
 
 RAGGED = Table("t", ("d", "e", "f", "g"), (("a", "b"), ("a", "b", "c", "d"), ("a",), ("a", "b")))
 SQUARE = Table("t", ("d", "e"), (("a", "b", "c"), ("a", "b", "c")))

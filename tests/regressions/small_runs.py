@@ -132,13 +132,18 @@ def retraining(made, genotype, given=None):
     )
 
 
-def run(task, steps=None):
-    """Make the steps of a task; the records of whole epochs."""
+def run(task, steps=None, *, first=0):
+    """Make the steps of a task from step `first` on; the records of whole epochs."""
     records = []
-    for number in range(steps if steps is not None else task.epochs * task.steps_per_epoch):
-        task.step(number)
-        if (number + 1) % task.steps_per_epoch == 0:
-            records.append(task.epoch_record((number + 1) // task.steps_per_epoch))
+    number = 0
+    for epoch in range(task.epochs):
+        length = task.begin(epoch) if steps is None or number < steps else 0
+        for k in range(length):
+            if number >= first and (steps is None or number < steps):
+                task.step(epoch, k)
+                if k + 1 == length:
+                    records.append(task.epoch_record(epoch))
+            number += 1
     return records
 
 

@@ -9,9 +9,11 @@ from torch import nn
 
 from nasdsl import driver
 from nasdsl.ir.config import Component, Schedule, Time, value_at
+from nasdsl.oneshot import optimizers
 from nasdsl.oneshot.arch import ArchParameters
+from nasdsl.oneshot.session import Clock
+from nasdsl.oneshot.steps.first_order import arch_step, weight_step
 from nasdsl.source import Source
-from nasdsl.training import optimizers
 from nasdsl.training.data.batches import Stream
 
 
@@ -19,44 +21,43 @@ from nasdsl.training.data.batches import Stream
 def test_each_step_moves_its_own_parameters_and_no_other(recipe):
     """C31: alphas are not among the weights; no weight is among the alphas."""
     task = search(plan(recipe))
-    task.supernet.train()
-    inner = {id(p) for p in task.supernet.parameters()}
-    outer = {id(p) for p in task.arch.parameters()}
+    task.session.supernet.train()
+    inner = {id(p) for p in task.session.supernet.parameters()}
+    outer = {id(p) for p in task.session.arch.parameters()}
     assert not inner & outer
     grouped = [
         {id(p) for group in o.param_groups for p in group["params"]}
-        for o in (task.weight_optimizer, task.arch_optimizer)
+        for o in (task.session.weight_optimizer, task.session.arch_optimizer)
     ]
     assert grouped == [inner, outer]
 
-    def rate(value):
-        return 0.1
-
-    alphas, weights = copies(task.alphas), copies(task.weights)
-    task._weight_step(rate)
-    assert equal(alphas, copies(task.alphas))
-    assert not equal(weights, copies(task.weights))
-    alphas, weights = copies(task.alphas), copies(task.weights)
-    task._arch_step(rate)
-    assert equal(weights, copies(task.weights))
-    assert not equal(alphas, copies(task.alphas))
+    task.begin(0)
+    task.session.clock = task.session.whole = Clock(0, 4, 2)
+    alphas, weights = copies(task.session.alphas), copies(task.session.weights)
+    weight_step(task.session)
+    assert equal(alphas, copies(task.session.alphas))
+    assert not equal(weights, copies(task.session.weights))
+    alphas, weights = copies(task.session.alphas), copies(task.session.weights)
+    arch_step(task.session)
+    assert equal(weights, copies(task.session.weights))
+    assert not equal(alphas, copies(task.session.alphas))
 
 
 def test_alphas_are_in_the_state_dict_and_follow_the_module():
     """C32: saved, loaded, and moved to another type with the rest."""
     task = search(plan())
-    state = copies(task.arch.state_dict())
+    state = copies(task.session.arch.state_dict())
     other = ArchParameters(
-        task.supernet.tables,
+        task.session.supernet.tables,
         Component("normal", (("std", 1.0),)),
         torch.Generator().manual_seed(9),
     )
     assert not equal(state, copies(other.state_dict()))
     other.load_state_dict(state)
-    assert equal(copies(task.arch.alphas()), copies(other.alphas()))
+    assert equal(copies(task.session.arch.alphas()), copies(other.alphas()))
     other.double()
     assert {a.dtype for a in other.alphas().values()} == {torch.float64}
-    assert other.alphas().keys() == task.supernet.tables.keys()
+    assert other.alphas().keys() == task.session.supernet.tables.keys()
 
 
 def adam(lr, decay, start):
@@ -105,20 +106,20 @@ def test_the_learning_rate_of_the_log_is_the_one_that_was_used():
     """C36: the first step has the first rate, and a record names its own epoch's."""
     task = search(plan(epochs=4))
     used = []
-    step = task.weight_optimizer.step
-    task.weight_optimizer.step = lambda: (
-        used.append(task.weight_optimizer.param_groups[0]["lr"]),
+    step = task.session.weight_optimizer.step
+    task.session.weight_optimizer.step = lambda: (
+        used.append(task.session.weight_optimizer.param_groups[0]["lr"]),
         step(),
     )
     records = run(task)
     lr = Schedule("cosine", Fraction("0.025"), Fraction("0.001"), per_epoch=True)
     wanted = [
-        value_at(lr, step=n, steps=len(used), steps_per_epoch=task.steps_per_epoch)
+        value_at(lr, step=n, steps=len(used), steps_per_epoch=task.begin(0))
         for n in range(len(used))
     ]
     assert used == wanted
     assert used[0] == 0.025
-    assert [r["lr"] for r in records] == used[task.steps_per_epoch - 1 :: task.steps_per_epoch]
+    assert [r["lr"] for r in records] == used[task.begin(0) - 1 :: task.begin(0)]
 
 
 WARM = TEXT + "recipe warm extends base.darts {\n  epochs = %d\n  batch = 8\n  arch.start = %d\n}\n"
@@ -134,14 +135,13 @@ def test_a_warm_up_as_long_as_the_run_is_warned_of(epochs, start, warned):
 def test_no_validation_batch_is_drawn_during_the_warm_up():
     """C37: with three epochs and a start of two, only the last one moves alphas."""
     task = search(plan("warm", text=WARM % (3, 2)))
-    assert task.arch_start == 2 * task.steps_per_epoch
-    alphas = copies(task.alphas)
-    run(task, 2 * task.steps_per_epoch)
-    assert equal(alphas, copies(task.alphas))
+    alphas = copies(task.session.alphas)
+    run(task, 2 * task.begin(0))
+    assert equal(alphas, copies(task.session.alphas))
     assert task.valid.state() == (0, 0)
-    assert not task.arch_optimizer.state
-    task.step(2 * task.steps_per_epoch)
-    assert not equal(alphas, copies(task.alphas))
+    assert not task.session.arch_optimizer.state
+    run(task, 2 * task.begin(0) + 1, first=2 * task.begin(0))
+    assert not equal(alphas, copies(task.session.alphas))
     assert task.valid.state() == (0, 1)
 
 
@@ -160,8 +160,8 @@ def test_a_search_sees_every_validation_image_once_a_pass(recipe, monkeypatch):
     """C38: whatever the sampler; 16 images, batch 8, two epochs of two steps."""
     task = search(plan(recipe))
     taken = []
-    draw = task.valid.next_batch
-    monkeypatch.setattr(task.valid, "next_batch", lambda: taken.append(draw()) or taken[-1])
+    draw = task.session.next_valid
+    monkeypatch.setattr(task.session, "next_valid", lambda: taken.append(draw()) or taken[-1])
     run(task)
     assert len(taken) == 4
     pixels = task.inputs.train.take(torch.from_numpy(task.inputs.parts.search_valid.copy()))[0]

@@ -322,21 +322,28 @@ def test_a_node_without_inputs_is_refused(cell, code):
         assert code in str(caught.value)
 
 
+SMOOTH = "recipe smooth extends soft {\n  loss = cross_entropy(smoothing = 0.1)\n}\n"
+
+
 def test_label_smoothing_is_a_mean_over_images_and_a_sum_over_classes():
     """C59: 0.507606 for one row, 0.803109 for two; a mean over all would be 0.267703."""
-    task = search(plan(), inputs(classes=4))
-    task.smoothing = 0.1
+    text = TEXT + SMOOTH
+    task = search(plan("smooth", text=text), inputs(classes=4))
     logits = torch.tensor([[2.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
     y = torch.tensor([0, 2])
-    assert task._loss(logits[:1], y[:1]).item() == pytest.approx(0.507606, abs=1e-6)
-    assert task._loss(logits, y).item() == pytest.approx(0.803109, abs=1e-6)
+    assert task.session.loss(logits[:1], y[:1]).item() == pytest.approx(0.507606, abs=1e-6)
+    assert task.session.loss(logits, y).item() == pytest.approx(0.803109, abs=1e-6)
 
 
 def test_smoothing_of_a_recipe_reaches_the_loss():
     """C59: `loss = cross_entropy(smoothing = 0.1)` is what is trained."""
-    text = TEXT + ("recipe smooth extends soft {\n  loss = cross_entropy(smoothing = 0.1)\n}\n")
-    assert search(plan("smooth", text=text)).smoothing == 0.1
-    assert search(plan()).smoothing == 0.0
+    logits, y = torch.tensor([[2.0, 1.0]]), torch.tensor([0])
+    found = [
+        search(plan(name, text=TEXT + SMOOTH)).session.loss(logits, y)
+        for name in ("smooth", "soft")
+    ]
+    assert found[0] == F.cross_entropy(logits, y, label_smoothing=0.1)
+    assert found[1] == F.cross_entropy(logits, y)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Public bug reports about samplers and what they do to a search."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,13 +12,9 @@ from torch.nn import functional as F
 
 from nasdsl.codegen.supernet import Supernet, Table, tables_of
 from nasdsl.diagnostics.model import CompileError
-from nasdsl.oneshot.samplers import (
-    Dirichlet,
-    Gumbel,
-    Softmax,
-    concentration,
-    gumbel_softmax,
-)
+from nasdsl.oneshot.samplers.dirichlet import Dirichlet, concentration
+from nasdsl.oneshot.samplers.gumbel import Gumbel, gumbel_softmax
+from nasdsl.oneshot.samplers.softmax import Softmax
 
 TABLE = {"t": Table("t", ("d",), (("a", "b"),))}
 
@@ -49,7 +46,8 @@ def test_the_temperature_of_a_search_falls_from_step_to_step():
             seen.append(schedule(self.tau))
             return super().sample(alphas, tables, generator, schedule)
 
-    task.sampler = Spy(task.sampler.tau, task.sampler.hard)
+    used = task.session.parts.sampler
+    task.session.parts = replace(task.session.parts, sampler=Spy(used.tau, used.hard))
     run(task)
     assert seen == sorted(seen, reverse=True)
     assert seen[0] == 10
@@ -61,10 +59,10 @@ def test_nan_alphas_stop_a_hard_sampler_at_once():
     """C62: no loop that waits for a better draw."""
     task = search(plan("hard"))
     with torch.no_grad():
-        for alpha in task.alphas.values():
+        for alpha in task.session.alphas.values():
             alpha.fill_(math.nan)
     with pytest.raises(ValueError, match="NaN"):
-        task.step(0)
+        run(task, 1)
 
 
 def test_a_list_of_none_alone_is_refused():
@@ -91,22 +89,24 @@ def test_only_the_sampled_operation_runs_and_every_alpha_gets_a_gradient():
     """C63: one path forward, all options backward."""
     task = search(plan("hard"))
     ran = []
-    for name, module in task.supernet.graph.named_modules():
+    for name, module in task.session.supernet.graph.named_modules():
         if not list(module.children()):
             module.register_forward_hook(lambda m, i, o, n=name: ran.append(n))
-    alphas = task.arch.alphas()
-    sample = task.sampler.sample(alphas, task.supernet.tables, task.noise, lambda v: 1.0)
+    alphas = task.session.arch.alphas()
+    sample = task.session.parts.sampler.sample(
+        alphas, task.session.supernet.tables, task.noise, lambda v: 1.0
+    )
     x = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    logits = task.supernet(x, sample.mix, sample.pick)
-    for slot in task.supernet.slots:
-        table = task.supernet.tables[slot.table]
+    logits = task.session.supernet(x, sample.mix, sample.pick)
+    for slot in task.session.supernet.slots:
+        table = task.session.supernet.tables[slot.table]
         for row, decision in enumerate(table.decisions):
             edge = decision.split("/")[1].replace("x[1]<-", "x1_")
             label = table.labels[row][sample.pick[slot.table][row]]
             here = {n.split(".")[2] for n in ran if n.startswith(f"{slot.instance}.{edge}.")}
             assert here <= {label}
     F.cross_entropy(logits, torch.arange(4)).backward()
-    assert all(a.grad is not None and (a.grad != 0).any() for a in task.arch.parameters())
+    assert all(a.grad is not None and (a.grad != 0).any() for a in task.session.arch.parameters())
 
 
 def test_cells_of_one_kind_share_their_alphas():
@@ -163,12 +163,14 @@ def test_equal_alphas_mix_to_the_mean():
 def test_sampling_leaves_the_learned_alphas_alone(recipe):
     """C66: three samples differ, the parameters do not move by a bit."""
     task = search(plan(recipe))
-    before = copies(task.alphas)
+    before = copies(task.session.alphas)
     samples = [
-        task.sampler.sample(task.arch.alphas(), task.supernet.tables, task.noise, lambda v: 1.0)
+        task.session.parts.sampler.sample(
+            task.session.arch.alphas(), task.session.supernet.tables, task.noise, lambda v: 1.0
+        )
         for _ in range(8)
     ]
-    assert equal(before, copies(task.alphas))
+    assert equal(before, copies(task.session.alphas))
     assert len({tuple(s.mix["normal"].flatten().tolist()) for s in samples}) > 1
     if recipe != "hard":
         assert len({tuple(s.mix["normal"].flatten().tolist()) for s in samples}) == 8
@@ -178,10 +180,14 @@ def test_a_search_draws_anew_at_every_step():
     """C66: for the alphas and for the weights, at each step."""
     task = search(plan("drawn"))
     mixes = []
-    forward = task._forward
-    task._forward = lambda x, sample: (
-        mixes.append(sample.mix["normal"].detach().clone()) or forward(x, sample)
-    )
+
+    class Spy(Dirichlet):
+        def sample(self, *args):
+            sample = super().sample(*args)
+            mixes.append(sample.mix["normal"].detach().clone())
+            return sample
+
+    task.session.parts = replace(task.session.parts, sampler=Spy())
     run(task, 3)
     assert len({tuple(m.flatten().tolist()) for m in mixes}) == 6
 

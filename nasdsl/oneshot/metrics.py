@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from nasdsl.training.data.batches import Evaluation
 
 
 @dataclass(slots=True)
@@ -45,7 +44,9 @@ def top_k(logits: Tensor, y: Tensor, k: int) -> Tensor:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, batches: Evaluation, *args: object) -> tuple[float, float]:
+def evaluate(
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *args: object
+) -> tuple[float, float]:
     """Mean loss and accuracy in percent over all samples, weighted by sample; mode unchanged."""
     meter: Meter | None = None
     for x, y in batches:

@@ -36,6 +36,37 @@ def set_rates(optimizer: torch.optim.Optimizer, lr: float, decay: float) -> None
         group["weight_decay"] = decay
 
 
+def move(
+    optimizer: torch.optim.Optimizer,
+    parameters: Mapping[str, nn.Parameter],
+    gradients: Mapping[str, Tensor | None],
+    *,
+    lr: float,
+    decay: float,
+    clip: float | None = None,
+) -> None:
+    """One step along gradients by name; `clip` bounds their common norm."""
+    for name, parameter in parameters.items():
+        parameter.grad = gradients.get(name)
+    if clip is not None:
+        nn.utils.clip_grad_norm_(parameters.values(), clip)
+    set_rates(optimizer, lr, decay)
+    optimizer.step()
+
+
+def gradients(
+    loss: Tensor, parameters: Mapping[str, Tensor], *, keep: bool = False
+) -> dict[str, Tensor | None]:
+    """Gradients of the named tensors and of nothing else; None where the loss ignores one.
+
+    `keep` keeps the graph for further gradients of the same loss.
+    """
+    found = torch.autograd.grad(
+        loss, list(parameters.values()), allow_unused=True, retain_graph=keep or None
+    )
+    return dict(zip(parameters, found, strict=True))
+
+
 def state(
     optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]
 ) -> dict[str, Tensor]:

@@ -1,0 +1,1 @@
+"""How the weights of the options come from the architecture parameters, a file per sampler."""

@@ -1,0 +1,22 @@
+"""Sampler by name: one line per component of the slot `sampler`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from nasdsl.ir.config import Component
+from nasdsl.oneshot.samplers.dirichlet import Dirichlet
+from nasdsl.oneshot.samplers.gumbel import Gumbel
+from nasdsl.oneshot.samplers.sample import Sampler
+from nasdsl.oneshot.samplers.sigmoid import Sigmoid
+from nasdsl.oneshot.samplers.softmax import Softmax
+
+SAMPLERS: Mapping[str, Callable[[Component], Sampler]] = MappingProxyType(
+    {
+        "softmax": lambda c: Softmax(),
+        "sigmoid": lambda c: Sigmoid(),
+        "gumbel": lambda c: Gumbel(c.get("tau"), bool(c.get("hard"))),
+        "dirichlet": lambda c: Dirichlet(),
+    }
+)

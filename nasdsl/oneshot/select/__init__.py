@@ -1,0 +1,1 @@
+"""Selection rules: from a searched supernet to an architecture, a file per rule."""

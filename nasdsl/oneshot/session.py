@@ -1,0 +1,195 @@
+"""What one stretch of a search acts on: supernet, parameters, optimizers, batches, time.
+
+A step rule owns the whole update through a Session; every other part sees the same one. Nothing
+here waits for the device, except a one-hot sampler for its picks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nasdsl.codegen.supernet import Supernet
+from nasdsl.ir.config import Settings, Time, value_at
+from nasdsl.ir.space import Space
+from nasdsl.oneshot import optimizers
+from nasdsl.oneshot.arch import ArchParameters
+from nasdsl.oneshot.metrics import Meter
+from nasdsl.oneshot.parts import ARCH, WEIGHTS, Parts
+from nasdsl.oneshot.samplers.sample import Sample
+
+Batch = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Where a stretch stands: step `step` of `steps`, `steps_per_epoch` to an epoch."""
+
+    step: int
+    steps: int
+    steps_per_epoch: int
+
+    @property
+    def epochs(self) -> int:
+        return max(1, -(-self.steps // self.steps_per_epoch))
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of this step, from 0."""
+        return self.step // self.steps_per_epoch
+
+    def value(self, value: Any) -> float:
+        """A number or schedule at this step."""
+        return value_at(
+            value, step=self.step, steps=self.steps, steps_per_epoch=self.steps_per_epoch
+        )
+
+    def reached(self, time: Time | None) -> bool:
+        """Whether a time of the recipe (epochs, or a share of the run) has come."""
+        if time is None:
+            return True
+        return self.step >= round(time.epochs(self.epochs) * self.steps_per_epoch)
+
+
+@dataclass(slots=True)
+class Session:
+    """The state that the parts of a recipe act on."""
+
+    space: Space
+    recipe: Settings
+    supernet: Supernet
+    arch: ArchParameters
+    parts: Parts
+    weight_optimizer: torch.optim.Optimizer
+    arch_optimizer: torch.optim.Optimizer | None
+    #: Noise of samplers and perturbations.
+    noise: torch.Generator
+    next_train: Callable[[], Batch]
+    next_valid: Callable[[], Batch]
+    layout: torch.memory_format
+    device: torch.device
+    #: Time of this phase, and of the whole search; slots the phase itself writes follow the first.
+    clock: Clock
+    whole: Clock
+    own: frozenset[str]
+    train_meter: Meter
+    valid_meter: Meter
+    #: Parameters that move, by name.
+    weights: dict[str, nn.Parameter] = field(default_factory=dict)
+    alphas: dict[str, nn.Parameter] = field(default_factory=dict)
+
+    # ---- time
+
+    def time(self, slot: str) -> Clock:
+        """The clock of a slot: that of the block in which the slot is written."""
+        return self.clock if slot in self.own else self.whole
+
+    def now(self, value: Any, slot: str) -> float:
+        """A number or schedule of a slot at this step."""
+        return self.time(slot).value(value)
+
+    def due(self, role: str) -> bool:
+        """Whether the optimizer of `arch` or `weights` moves at this step."""
+        component = self.recipe.get(role)
+        return component is not None and self.time(role).reached(component.get("start"))
+
+    # ---- forward
+
+    def sample(self, role: str, alphas: Mapping[str, Tensor] | None = None) -> Sample:
+        """The mix of one move: sampler, then the transforms of the recipe.
+
+        For the weight step no gradient flows to the alphas.
+        """
+        if role == WEIGHTS:
+            with torch.no_grad():
+                return self._sample(alphas or self.arch.detached())
+        return self._sample(alphas or self.arch.alphas())
+
+    def _sample(self, alphas: Mapping[str, Tensor]) -> Sample:
+        sample = self.parts.sampler.sample(
+            alphas, self.supernet.tables, self.noise, self.time("sampler").value
+        )
+        mix = sample.mix
+        for transform in self.parts.transforms:
+            mix = transform.apply(self, mix)
+        return replace(sample, mix=mix)
+
+    def expected(self) -> dict[str, Tensor]:
+        """The mix without noise, for evaluation and selection."""
+        with torch.no_grad():
+            return self.parts.sampler.expected(self.arch.alphas(), self.supernet.tables)
+
+    def mix_by_decision(self) -> dict[str, dict[str, list[float]]]:
+        """Table -> decision -> weights of its options, on the host."""
+        found = {}
+        for name, mix in self.expected().items():
+            table = self.supernet.tables[name]
+            rows = mix.cpu().tolist()
+            found[name] = {
+                d: row[: len(labels)]
+                for d, row, labels in zip(table.decisions, rows, table.labels, strict=True)
+            }
+        return found
+
+    def forward(
+        self, x: Tensor, sample: Sample, weights: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
+        """Logits; with `weights` those stand in for the supernet's parameters."""
+        if x.dim() == 4:
+            x = x.contiguous(memory_format=self.layout)
+        if weights is None:
+            logits: Tensor = self.supernet(x, sample.mix, sample.pick)
+            return logits
+        result: Tensor = torch.func.functional_call(
+            self.supernet, dict(weights), (x, sample.mix, sample.pick)
+        )
+        return result
+
+    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        """The loss of the recipe, without penalties."""
+        component = self.recipe.get("loss")
+        smoothing = float(component.get("smoothing")) if component is not None else 0.0
+        return F.cross_entropy(logits, y, label_smoothing=smoothing)
+
+    def penalized(
+        self, loss: Tensor, sample: Sample, alphas: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
+        """A loss with the penalties of the recipe on the architecture."""
+        for penalty in self.parts.penalties:
+            loss = loss + penalty.value(self, alphas or self.arch.alphas(), sample.mix)
+        return loss
+
+    # ---- moves
+
+    def move_weights(self, gradients: Mapping[str, Tensor | None]) -> None:
+        """One step of the weight optimizer along gradients by name."""
+        self._move(WEIGHTS, self.weight_optimizer, self.weights, gradients)
+
+    def move_arch(self, gradients: Mapping[str, Tensor | None]) -> None:
+        """One step of the architecture optimizer along gradients by name."""
+        if self.arch_optimizer is None:
+            raise ValueError("this recipe has no `arch`")
+        self._move(ARCH, self.arch_optimizer, self.alphas, gradients)
+
+    def _move(
+        self,
+        role: str,
+        optimizer: torch.optim.Optimizer,
+        parameters: Mapping[str, nn.Parameter],
+        gradients: Mapping[str, Tensor | None],
+    ) -> None:
+        component = self.recipe.get(role)
+        clip = component.get("clip")
+        optimizers.move(
+            optimizer,
+            parameters,
+            gradients,
+            lr=self.now(component.get("lr"), role),
+            decay=self.now(component.get("decay"), role),
+            clip=float(clip) if clip is not None else None,
+        )

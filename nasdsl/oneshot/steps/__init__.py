@@ -1,0 +1,1 @@
+"""Step rules: each owns the whole update of one step, a file per rule."""
