@@ -70,10 +70,17 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     runs=True,
                 ),
                 _spec("dirichlet", "mix ~ Dirichlet(elu(alpha) + 1)", runs=True),
-                _spec("reinmax", "one-hot with a second-order gradient", P("tau", "positive")),
-                _spec("compose", "the mix of one is the logits of the next", positional=9),
-                _spec("uniform_path", "one uniformly drawn option per decision"),
-                _spec("fair_path", "every option once before one update"),
+                _spec(
+                    "reinmax",
+                    "one-hot with a second-order gradient",
+                    P("tau", "positive"),
+                    runs=True,
+                ),
+                _spec(
+                    "compose", "the mix of one is the logits of the next", runs=True, positional=9
+                ),
+                _spec("uniform_path", "one uniformly drawn option per decision", runs=True),
+                _spec("fair_path", "every option once before one update", runs=True),
                 _spec("two_path", "two drawn options per decision"),
             ),
             "mix": (
@@ -83,13 +90,17 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
             ),
             "perturb": (
                 _spec(
-                    "random", "uniform noise on the mix of the weight step", P("eps", "schedule")
+                    "random",
+                    "uniform noise on the mix of the weight step",
+                    P("eps", "schedule"),
+                    runs=True,
                 ),
                 _spec(
                     "adversarial",
                     "projected gradient ascent on the mix of the weight step",
                     P("eps", "schedule"),
                     P("steps", "int", Fraction(7)),
+                    runs=True,
                 ),
             ),
             "regularize": (
@@ -99,11 +110,14 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     P("weight", "schedule"),
                     P("norm", "word", "l2", ("l1", "l2")),
                     _ON,
+                    runs=True,
                 ),
-                _spec("beta", "mean logsumexp of alpha", P("weight", "schedule"), _ON),
-                _spec("drnas_l2", "norm of alpha", P("weight", "schedule"), _ON),
-                _spec("drnas_kl", "KL to the flat Dirichlet", P("weight", "schedule"), _ON),
-                _spec("entropy", "entropy of the mix", P("weight", "schedule"), _ON),
+                _spec("beta", "mean logsumexp of alpha", P("weight", "schedule"), _ON, runs=True),
+                _spec("drnas_l2", "norm of alpha", P("weight", "schedule"), _ON, runs=True),
+                _spec(
+                    "drnas_kl", "KL to the flat Dirichlet", P("weight", "schedule"), _ON, runs=True
+                ),
+                _spec("entropy", "entropy of the mix", P("weight", "schedule"), _ON, runs=True),
                 _spec(
                     "flops",
                     "expected multiply-adds",
@@ -184,17 +198,19 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     "alternating",
                     "architecture step, then weight step",
                     P("order", "word", "first", ("first", "second", "unrolled")),
+                    P("hessian", "word", "exact", ("exact", "finite")),
                     runs=True,
                     positional=0,
                 ),
-                _spec("joint", "one step for both on the same batch"),
+                _spec("joint", "one step for both on the same batch", runs=True),
                 _spec(
                     "implicit",
                     "implicit gradient by a Neumann series",
                     P("terms", "int"),
                     P("scale", "number"),
+                    runs=True,
                 ),
-                _spec("weights_only", "weights alone are trained"),
+                _spec("weights_only", "weights alone are trained", runs=True),
                 _spec("stand_alone", "architectures trained one by one", P("epochs", "int")),
             ),
             "freeze": (

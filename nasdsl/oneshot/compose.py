@@ -6,6 +6,8 @@ from typing import Any
 
 from nasdsl.ir.config import Component, Settings, Total
 from nasdsl.oneshot.parts import Parts
+from nasdsl.oneshot.penalties.table import PENALTIES
+from nasdsl.oneshot.perturb.table import PERTURBATIONS
 from nasdsl.oneshot.samplers.table import SAMPLERS
 from nasdsl.oneshot.select.table import SELECTORS
 from nasdsl.oneshot.steps.table import STEPS
@@ -27,11 +29,21 @@ def components(value: Any) -> tuple[Component, ...]:
 
 def compose(recipe: Settings) -> Parts:
     """The parts of a recipe. Every component it names must be one that runs."""
-    sampler, step, select = (recipe.get(s) for s in ("sampler", "step", "select"))
-    step, select = step or _STEP, select or _SELECT
-    made: dict[str, Any] = {
+    step, select = recipe.get("step") or _STEP, recipe.get("select") or _SELECT
+    sampler, perturb = recipe.get("sampler"), recipe.get("perturb")
+    penalties = tuple(PENALTIES[c.name](c) for c in components(recipe.get("regularize")))
+    named: dict[str, Any] = {
         "sampler": SAMPLERS[sampler.name](sampler),
         "step": STEPS[step.name](step),
         "select": SELECTORS[select.name](select),
     }
-    return Parts(sampler=made["sampler"], step=made["step"], select=made["select"], named=made)
+    if perturb is not None:
+        named["perturb"] = PERTURBATIONS[perturb.name](perturb)
+    return Parts(
+        sampler=named["sampler"],
+        step=named["step"],
+        select=named["select"],
+        perturb=named.get("perturb"),
+        penalties=penalties,
+        named=named,
+    )

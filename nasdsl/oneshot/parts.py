@@ -51,8 +51,13 @@ class Penalty(Protocol):
 class GradientRule(Protocol):
     """Looks at, or changes, the gradients of a step (slots `freeze` and `align`)."""
 
-    def on_arch(self, session: Session, x: Tensor, y: Tensor, sample: Sample) -> None:
-        """After the architecture's gradient was taken on a validation batch."""
+    @property
+    def wants_validation_gradients(self) -> bool:
+        """Whether the weights' gradients of the validation loss are needed."""
+        ...
+
+    def on_arch(self, session: Session, validation: Mapping[str, Tensor | None]) -> None:
+        """After the architecture moved; `validation` as asked for, else all None."""
         ...
 
     def on_weights(

@@ -110,6 +110,15 @@ class Session:
                 return self._sample(alphas or self.arch.detached())
         return self._sample(alphas or self.arch.alphas())
 
+    def weight_samples(self) -> list[Sample]:
+        """The mixes of one weight step: one, or the paths that share an update."""
+        several = getattr(self.parts.sampler, "samples", None)
+        if several is None:
+            return [self.sample(WEIGHTS)]
+        with torch.no_grad():
+            found: list[Sample] = several(self.arch.detached(), self.supernet.tables, self.noise)
+            return found
+
     def _sample(self, alphas: Mapping[str, Tensor]) -> Sample:
         sample = self.parts.sampler.sample(
             alphas, self.supernet.tables, self.noise, self.time("sampler").value

@@ -12,7 +12,7 @@ from nasdsl.diagnostics.model import CompileError
 from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.driver import Loaded, UnknownName
 from nasdsl.ir import schema
-from nasdsl.ir.config import Component, Settings, Word, show
+from nasdsl.ir.config import Component, Settings, show
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Space
@@ -20,6 +20,7 @@ from nasdsl.lowering.blocks import Block
 from nasdsl.lowering.program import Program
 from nasdsl.lowering.scope import Closure, Context, parameter
 from nasdsl.lowering.values import Given, value_of
+from nasdsl.oneshot.compose import components
 
 KINDS = ("space", "recipe", "dataset", "split", "train")
 #: What a run takes where the file says nothing.
@@ -228,20 +229,22 @@ def _settings(item: Item, **options: Any) -> Settings:
 
 def refused(recipe: Settings) -> list[str]:
     """What of a recipe is checked but not run by this version."""
-    reasons = [f"phase `{name}`" for name, _ in recipe.phases]
+    reasons: list[str] = []
     for slot, value in recipe.values:
         if value is None or slot in ("epochs", "batch", "augment", "carry"):
             continue
         if slot in ("drop_path", "drop_op", "aux", "aux_skip"):
             reasons.append(f"`{slot} = {show(value)}`")
             continue
-        if not isinstance(value, Component):
+        found = components(value)
+        if not found:
             reasons.append(f"`{slot}`")
-            continue
-        reasons.extend(_refused(slot, value))
-    for slot in ("sampler", "weights", "arch", "step", "select", "epochs", "batch"):
-        if recipe.get(slot) is None and slot not in ("step", "select"):
-            reasons.append(f"it has no `{slot}`")
+        for component in found:
+            reasons.extend(_refused(slot, component))
+    needed = ["sampler", "weights", "epochs", "batch"]
+    if not isinstance(step := recipe.get("step"), Component) or step.name != "weights_only":
+        needed.append("arch")
+    reasons.extend(f"it has no `{slot}`" for slot in needed if recipe.get(slot) is None)
     return reasons
 
 
@@ -250,9 +253,6 @@ def _refused(slot: str, value: Component) -> list[str]:
     spec = schema.SLOTS.get(family, {}).get(value.name)
     if spec is None or not spec.runs:
         return [f"`{slot} = {show(value)}`"]
-    order = value.get("order")
-    if value.name == "alternating" and isinstance(order, Word) and order.text != "first":
-        return [f"`step = alternating(order = {order.text})`"]
     if value.name == "argmax" and (value.get("limit") or value.get("cells")):
         return ["`select = argmax(limit, cells)`"]
     return []

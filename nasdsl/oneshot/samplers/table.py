@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from nasdsl.ir.config import Component
+from nasdsl.oneshot.samplers.compose import Compose
 from nasdsl.oneshot.samplers.dirichlet import Dirichlet
 from nasdsl.oneshot.samplers.gumbel import Gumbel
+from nasdsl.oneshot.samplers.paths import FairPath, UniformPath
+from nasdsl.oneshot.samplers.reinmax import ReinMax
 from nasdsl.oneshot.samplers.sample import Sampler
 from nasdsl.oneshot.samplers.sigmoid import Sigmoid
 from nasdsl.oneshot.samplers.softmax import Softmax
@@ -18,5 +21,14 @@ SAMPLERS: Mapping[str, Callable[[Component], Sampler]] = MappingProxyType(
         "sigmoid": lambda c: Sigmoid(),
         "gumbel": lambda c: Gumbel(c.get("tau"), bool(c.get("hard"))),
         "dirichlet": lambda c: Dirichlet(),
+        "reinmax": lambda c: ReinMax(c.get("tau")),
+        "compose": lambda c: Compose(tuple(sampler(part) for _, part in c.args)),
+        "uniform_path": lambda c: UniformPath(),
+        "fair_path": lambda c: FairPath(),
     }
 )
+
+
+def sampler(component: Component) -> Sampler:
+    """The sampler of a component."""
+    return SAMPLERS[component.name](component)

@@ -8,15 +8,24 @@ from types import MappingProxyType
 from nasdsl.ir.config import Component
 from nasdsl.oneshot.parts import StepRule
 from nasdsl.oneshot.steps.first_order import FirstOrder
+from nasdsl.oneshot.steps.implicit import Implicit
+from nasdsl.oneshot.steps.joint import Joint
+from nasdsl.oneshot.steps.second_order import SecondOrder
+from nasdsl.oneshot.steps.weights_only import WeightsOnly
 
 ALTERNATING: Mapping[str, Callable[[Component], StepRule]] = MappingProxyType(
     {
         "first": lambda c: FirstOrder(),
+        "second": lambda c: SecondOrder(str(c.get("hessian") or "exact")),
+        "unrolled": lambda c: SecondOrder("unrolled"),
     }
 )
 
 STEPS: Mapping[str, Callable[[Component], StepRule]] = MappingProxyType(
     {
         "alternating": lambda c: ALTERNATING[str(c.get("order") or "first")](c),
+        "joint": lambda c: Joint(),
+        "implicit": lambda c: Implicit(int(c.get("terms")), float(c.get("scale"))),
+        "weights_only": lambda c: WeightsOnly(),
     }
 )

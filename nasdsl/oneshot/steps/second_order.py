@@ -1,0 +1,111 @@
+"""Alternating steps whose architecture gradient looks one weight step ahead (DARTS, 1806.09055).
+
+With w' = w - xi (m + dL_train/dw), m momentum and weight decay as the weight optimizer has them,
+the gradient is dL_val(w', alpha)/d alpha - xi d2L_train/(d alpha d w) dL_val/dw' (equation 7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nasdsl.oneshot.optimizers import gradients
+from nasdsl.oneshot.parts import ARCH, WEIGHTS
+from nasdsl.oneshot.samplers.sample import Sample
+from nasdsl.oneshot.session import Batch, Session
+from nasdsl.oneshot.steps.curvature import Curvature
+from nasdsl.oneshot.steps.first_order import weight_step
+
+
+@dataclass(frozen=True, slots=True)
+class SecondOrder:
+    """`alternating(order = second | unrolled)`.
+
+    `exact`: the second term by one Hessian-vector product; `finite`: by the central difference of
+    the paper's equation 8; `unrolled`: by differentiating through the weight step itself. Exact
+    and unrolled agree to rounding. The training batch of the look-ahead is the one the weights
+    move on next.
+    """
+
+    form: str = "exact"
+
+    def run(self, session: Session) -> None:
+        batch: Batch | None = None
+        if session.due(ARCH):
+            batch = session.next_train()
+            _arch_step(session, batch, self.form)
+        if session.due(WEIGHTS):
+            weight_step(session, batch)
+
+
+def _arch_step(session: Session, batch: Batch, form: str) -> None:
+    x, y = session.next_valid()
+    sample = session.sample(ARCH)
+    xi = session.now(session.recipe.get(WEIGHTS).get("lr"), WEIGHTS)
+    weights: dict[str, Tensor] = dict(session.weights)
+    train_loss = session.loss(session.forward(batch[0], sample), batch[1])
+    curvature = Curvature.of(train_loss, weights, session.alphas)
+    ahead = look_ahead(session, curvature.gradient, xi)
+    if form != "unrolled":
+        ahead = {n: w.detach().requires_grad_() for n, w in ahead.items()}
+    logits = session.forward(x, sample, ahead)
+    loss = session.loss(logits, y)
+    whole = session.penalized(loss, sample)
+    if form == "unrolled":
+        session.move_arch(gradients(whole, session.alphas))
+    else:
+        found = gradients(whole, {**session.alphas, **_renamed(ahead)}, keep=True)
+        vector = {
+            n: v if (v := found[f"ahead:{n}"]) is not None else torch.zeros_like(w)
+            for n, w in ahead.items()
+        }
+        if form == "finite":
+            mixed = finite_difference(session, batch, sample, vector)
+        else:
+            mixed = curvature.mixed(vector)
+        session.move_arch(
+            {n: (g if (g := found[n]) is not None else 0) - xi * mixed[n] for n in session.alphas}
+        )
+    session.valid_meter.add(loss, logits, y)
+
+
+def _renamed(ahead: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"ahead:{name}": w for name, w in ahead.items()}
+
+
+def look_ahead(session: Session, gradient: Mapping[str, Tensor], xi: float) -> dict[str, Tensor]:
+    """The weights after one step of SGD with the momentum and decay of the weight optimizer."""
+    component = session.recipe.get(WEIGHTS)
+    decay = session.now(component.get("decay"), WEIGHTS)
+    momentum = float(component.get("momentum"))
+    found = {}
+    for name, w in session.weights.items():
+        move = gradient[name] + decay * w.detach()
+        buffer = session.weight_optimizer.state.get(w, {}).get("momentum_buffer")
+        if buffer is not None:
+            move = move + momentum * buffer
+        found[name] = w.detach() - xi * move
+    return found
+
+
+def finite_difference(
+    session: Session, batch: Batch, sample: Sample, vector: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """The mixed product as (dL(w + e v) - dL(w - e v)) / 2e in alpha, e = 0.01 / |v| (equation 8)."""
+    norm = torch.stack([v.square().sum() for v in vector.values()]).sum().sqrt()
+    e = 0.01 / norm.clamp(min=1e-12)
+    sides = []
+    for sign in (1, -1):
+        moved = {n: w.detach() + sign * e * vector[n] for n, w in session.weights.items()}
+        loss = session.loss(session.forward(batch[0], sample, moved), batch[1])
+        sides.append(gradients(loss, session.alphas, keep=True))
+    return {n: _difference(sides[0][n], sides[1][n]) / (2 * e) for n in session.alphas}
+
+
+def _difference(a: Tensor | None, b: Tensor | None) -> Tensor:
+    if a is None or b is None:
+        return torch.zeros(())
+    return a - b
