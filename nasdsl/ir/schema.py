@@ -231,6 +231,7 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     P("delta", "int", Fraction(4)),
                     P("factor", "number", Fraction(13, 10)),
                     P("then", "any", None),
+                    runs=True,
                 ),
                 _spec(
                     "count",
@@ -239,12 +240,14 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     _CELLS,
                     P("above", "int"),
                     _START,
+                    runs=True,
                 ),
                 _spec(
                     "plateau",
                     "stops when the architecture no longer changes",
                     P("epochs", "int"),
                     _START,
+                    runs=True,
                 ),
             ),
             "partial": (
@@ -282,6 +285,7 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     "options whose weight exceeds a value",
                     P("value", "number"),
                     P("at_most", "int", None),
+                    runs=True,
                 ),
                 _spec(
                     "greedy",

@@ -11,6 +11,7 @@ from nasdsl.oneshot.perturb.table import PERTURBATIONS
 from nasdsl.oneshot.samplers.table import SAMPLERS
 from nasdsl.oneshot.select.table import SELECTORS
 from nasdsl.oneshot.steps.table import STEPS
+from nasdsl.oneshot.stop.table import STOPS
 
 #: What a recipe that says nothing of a slot does.
 _STEP, _SELECT = Component("alternating"), Component("argmax")
@@ -30,13 +31,15 @@ def components(value: Any) -> tuple[Component, ...]:
 def compose(recipe: Settings) -> Parts:
     """The parts of a recipe. Every component it names must be one that runs."""
     step, select = recipe.get("step") or _STEP, recipe.get("select") or _SELECT
-    sampler, perturb = recipe.get("sampler"), recipe.get("perturb")
+    sampler, perturb, stop = (recipe.get(s) for s in ("sampler", "perturb", "stop"))
     penalties = tuple(PENALTIES[c.name](c) for c in components(recipe.get("regularize")))
     named: dict[str, Any] = {
         "sampler": SAMPLERS[sampler.name](sampler),
         "step": STEPS[step.name](step),
         "select": SELECTORS[select.name](select),
     }
+    if stop is not None:
+        named["stop"] = STOPS[stop.name](stop)
     if perturb is not None:
         named["perturb"] = PERTURBATIONS[perturb.name](perturb)
     return Parts(
@@ -44,6 +47,7 @@ def compose(recipe: Settings) -> Parts:
         step=named["step"],
         select=named["select"],
         perturb=named.get("perturb"),
+        stop=named.get("stop"),
         penalties=penalties,
         named=named,
     )

@@ -76,7 +76,7 @@ class GradientRule(Protocol):
 class Verdict:
     """What a rule asks for after an epoch.
 
-    `stop` ends the search; `alphas` puts earlier architecture parameters back; `keep` names the
+    `stop` ends the search; `alphas` and `supernet` put earlier values back; `keep` names the
     options that stay of decisions (the supernet is rebuilt without the others); `changes` are new
     values of arguments of the recipe, as `weights.decay`.
     """
@@ -84,8 +84,9 @@ class Verdict:
     reason: str
     stop: bool = False
     alphas: Mapping[str, Tensor] | None = None
+    supernet: Mapping[str, Tensor] | None = None
     keep: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    changes: tuple[tuple[str, Any], ...] = ()
+    changes: tuple[tuple[str, float], ...] = ()
 
 
 class StopRule(Protocol):

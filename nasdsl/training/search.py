@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,14 +11,14 @@ from torch import Tensor
 
 from nasdsl.codegen.supernet import Supernet
 from nasdsl.ir import discretize, formats
-from nasdsl.ir.config import Settings
+from nasdsl.ir.config import Component, Settings
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.space import Space
 from nasdsl.oneshot import optimizers
 from nasdsl.oneshot.arch import ArchParameters
 from nasdsl.oneshot.compose import compose
 from nasdsl.oneshot.metrics import Meter, evaluate
-from nasdsl.oneshot.parts import Stateful
+from nasdsl.oneshot.parts import Stateful, Verdict
 from nasdsl.oneshot.phases import Phase, phase_at, phases_of
 from nasdsl.oneshot.session import Clock, Session
 from nasdsl.training import checkpoint
@@ -25,6 +26,9 @@ from nasdsl.training.data.batches import Evaluation, Stream, derived_generator, 
 from nasdsl.training.data.inputs import Inputs, pipeline
 from nasdsl.training.layout import Laid, layout_for
 from nasdsl.training.loop import State
+
+#: What a meter reads.
+_MEASURED = ("loss", "accuracy")
 
 
 class Search:
@@ -51,6 +55,8 @@ class Search:
         self.phases = phases_of(recipe)
         self.epochs = sum(phase.epochs for phase in self.phases)
         self.finished = False
+        #: Arguments that a rule has changed, by `slot.argument`.
+        self.changed: dict[str, float] = {}
         self.noise = derived_generator(seed, "sampler")
         self._enter(0)
         # Operations that draw by themselves (dropout, noise) use torch's global generator.
@@ -82,7 +88,7 @@ class Search:
         )
 
     def _session(self, space: Space, phase: Phase) -> Session:
-        recipe = phase.settings
+        recipe = _changed(phase.settings, self.changed)
         parts = compose(recipe)
         layout = layout_for(space.supernet, self.device)
         mode = "one_path" if parts.sampler.one_hot else "dense"
@@ -145,13 +151,17 @@ class Search:
 
     def epoch_record(self, epoch: int) -> dict[str, Any]:
         session = self.session
-        train_loss, train_accuracy = session.train_meter.read()
-        valid_loss, valid_accuracy = session.valid_meter.read()
+        read = {"train": session.train_meter, "valid": session.valid_meter}
+        # A recipe may have used only one half in this epoch.
+        losses = {
+            k: dict(zip(_MEASURED, m.read(), strict=True)) for k, m in read.items() if m.count
+        }
         self._clear()
+        verdict = session.parts.stop.after_epoch(session, epoch) if session.parts.stop else None
         mix = session.mix_by_decision()
         return {
-            "train": {"loss": train_loss, "accuracy": train_accuracy},
-            "valid": {"loss": valid_loss, "accuracy": valid_accuracy},
+            **losses,
+            **self._follow(verdict),
             "lr": session.weight_optimizer.param_groups[0]["lr"],
             "entropy": {
                 t: sum(map(discretize.entropy, rows.values())) / max(1, len(rows))
@@ -160,6 +170,23 @@ class Search:
             "mix": mix,
             "genotype": formats.brief(discretize.argmax(session.space, mix), session.space),
         }
+
+    def _follow(self, verdict: Verdict | None) -> dict[str, Any]:
+        """Do what a rule asks for after an epoch; what to write down of it."""
+        if verdict is None:
+            return {}
+        if verdict.alphas is not None:
+            with torch.no_grad():
+                for name, alpha in self.session.arch.alphas().items():
+                    alpha.copy_(verdict.alphas[name])
+        if verdict.supernet is not None:
+            self.session.supernet.load_state_dict(verdict.supernet)
+            # Momentum belongs to the weights that are gone.
+            self.session.weight_optimizer.state.clear()
+        self.changed |= dict(verdict.changes)
+        self.session.recipe = _changed(self.phases[self.index].settings, self.changed)
+        self.finished = verdict.stop
+        return {"verdict": verdict.reason}
 
     def _clear(self) -> None:
         session = self.session
@@ -232,6 +259,7 @@ class Search:
         values: dict[str, Any] = {
             "phase": self.index,
             "finished": self.finished,
+            "changed": self.changed,
             "train": self.train.state(),
             "valid": self.valid.state(),
             "meters": [session.train_meter.count, session.valid_meter.count],
@@ -247,6 +275,8 @@ class Search:
         if values["phase"] != self.index:
             self._enter(int(values["phase"]))
         session = self.session
+        self.changed = dict(values["changed"])
+        session.recipe = _changed(self.phases[self.index].settings, self.changed)
         checkpoint.load_module(session.supernet, tensors.get("supernet", {}), "the supernet")
         checkpoint.load_module(session.arch, tensors.get("alphas", {}), "the alphas")
         optimizers.restore(
@@ -266,6 +296,18 @@ class Search:
                 part.restore(tensors.get(f"part.{slot}", {}), values["parts"].get(slot, {}))
         self.noise.set_state(tensors["generators"]["sampler"])
         torch.set_rng_state(tensors["generators"]["global"])
+
+
+def _changed(recipe: Settings, changes: Mapping[str, float]) -> Settings:
+    """A recipe with arguments of its components changed."""
+    for name, value in changes.items():
+        slot, _, argument = name.partition(".")
+        values = tuple(
+            (s, v.with_arg(argument, value) if s == slot and isinstance(v, Component) else v)
+            for s, v in recipe.values
+        )
+        recipe = replace(recipe, values=values)
+    return recipe
 
 
 def _scoped(name: str, phase: Phase) -> str:

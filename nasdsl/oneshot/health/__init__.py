@@ -1,0 +1,1 @@
+"""How healthy a search is: measurements with a stated cost, a file per measure."""
