@@ -92,11 +92,19 @@ def look_ahead(session: Session, gradient: Mapping[str, Tensor], xi: float) -> d
 
 
 def finite_difference(
-    session: Session, batch: Batch, sample: Sample, vector: dict[str, Tensor]
+    session: Session,
+    batch: Batch,
+    sample: Sample,
+    vector: dict[str, Tensor],
+    size: float = 0.01,
 ) -> dict[str, Tensor]:
-    """The mixed product as (dL(w + e v) - dL(w - e v)) / 2e in alpha, e = 0.01 / |v| (equation 8)."""
+    """The mixed product as (dL(w + e v) - dL(w - e v)) / 2e in alpha, e = size / |v| (equation 8).
+
+    The paper's size is 0.01. Where the two sides lie across a kink of a ReLU or a max-pooling the
+    difference is far from the derivative, however exact the arithmetic.
+    """
     norm = torch.stack([v.square().sum() for v in vector.values()]).sum().sqrt()
-    e = 0.01 / norm.clamp(min=1e-12)
+    e = size / norm.clamp(min=1e-12)
     sides = []
     for sign in (1, -1):
         moved = {n: w.detach() + sign * e * vector[n] for n, w in session.weights.items()}
