@@ -154,6 +154,17 @@ class Settings:
         return default
 
 
+def components(value: Any) -> tuple[Component, ...]:
+    """The components of a slot: none, one, or the terms of a sum."""
+    match value:
+        case Component():
+            return (value,)
+        case Total():
+            return tuple(p for p in value.parts if isinstance(p, Component))
+        case _:
+            return ()
+
+
 def value_at(value: Any, *, step: int, steps: int, steps_per_epoch: int) -> float:
     """A number or schedule at a step of a run (0-based) as a float."""
     if isinstance(value, Schedule):

@@ -1,10 +1,10 @@
-"""From the components of a recipe to parts at work; and what of a recipe this version runs."""
+"""From the components of a recipe to parts at work."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from nasdsl.ir.config import Component, Settings, Total
+from nasdsl.ir.config import Component, Settings, components
 from nasdsl.oneshot.parts import Parts
 from nasdsl.oneshot.penalties.table import PENALTIES
 from nasdsl.oneshot.perturb.table import PERTURBATIONS
@@ -15,17 +15,6 @@ from nasdsl.oneshot.stop.table import STOPS
 
 #: What a recipe that says nothing of a slot does.
 _STEP, _SELECT = Component("alternating"), Component("argmax")
-
-
-def components(value: Any) -> tuple[Component, ...]:
-    """The components of a slot: none, one, or the terms of a sum."""
-    match value:
-        case Component():
-            return (value,)
-        case Total():
-            return tuple(p for p in value.parts if isinstance(p, Component))
-        case _:
-            return ()
 
 
 def compose(recipe: Settings) -> Parts:

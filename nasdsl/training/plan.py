@@ -12,7 +12,7 @@ from nasdsl.diagnostics.model import CompileError
 from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.driver import Loaded, UnknownName
 from nasdsl.ir import schema
-from nasdsl.ir.config import Component, Settings, show
+from nasdsl.ir.config import Component, Settings, components, show
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Space
@@ -20,7 +20,6 @@ from nasdsl.lowering.blocks import Block
 from nasdsl.lowering.program import Program
 from nasdsl.lowering.scope import Closure, Context, parameter
 from nasdsl.lowering.values import Given, value_of
-from nasdsl.oneshot.compose import components
 
 KINDS = ("space", "recipe", "dataset", "split", "train")
 #: What a run takes where the file says nothing.
