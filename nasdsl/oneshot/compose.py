@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nasdsl.ir.config import Component, Settings, components
+from nasdsl.oneshot.gradients.table import ALIGNMENTS, FREEZES
 from nasdsl.oneshot.parts import Parts
 from nasdsl.oneshot.penalties.table import PENALTIES
 from nasdsl.oneshot.perturb.table import PERTURBATIONS
@@ -31,6 +32,10 @@ def compose(recipe: Settings) -> Parts:
         named["stop"] = STOPS[stop.name](stop)
     if perturb is not None:
         named["perturb"] = PERTURBATIONS[perturb.name](perturb)
+    for slot, table in (("freeze", FREEZES), ("align", ALIGNMENTS)):
+        component = recipe.get(slot)
+        if component is not None:
+            named[slot] = table[component.name](component)
     return Parts(
         sampler=named["sampler"],
         step=named["step"],
@@ -38,5 +43,6 @@ def compose(recipe: Settings) -> Parts:
         perturb=named.get("perturb"),
         stop=named.get("stop"),
         penalties=penalties,
+        gradient_rules=tuple(named[s] for s in ("freeze", "align") if s in named),
         named=named,
     )
