@@ -16,6 +16,7 @@ from nasdsl import resources
 from nasdsl.diagnostics.model import CompileError, Diagnostic, Diagnostics
 from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.ir.genotype import Genotype
+from nasdsl.ir.requirement import Requirement
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Network, Space
 from nasdsl.lowering import program as programs
@@ -211,3 +212,21 @@ def targets(
         return made
 
     return build
+
+
+def requirement(
+    loaded: Loaded,
+    text: str,
+    name: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> Requirement:
+    """A condition on the architectures of a space, `params <= 1M`, given from outside its file.
+
+    Raises CompileError, UnknownName.
+    """
+    chosen = main_space(loaded, name)
+    before = len(loaded.program.diags)
+    made = loaded.program.requirement(chosen, _given(loaded, parameters), text)
+    if made is None:
+        raise CompileError(tuple(loaded.program.diags.items[before:]))
+    return made

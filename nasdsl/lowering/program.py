@@ -13,13 +13,15 @@ from nasdsl.ir import cost
 from nasdsl.ir.config import Settings
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.optable import OPS
+from nasdsl.ir.requirement import Requirement
 from nasdsl.ir.schema import BLOCKS
 from nasdsl.ir.space import Decision, Network, Space
 from nasdsl.lowering import networks, pairs
 from nasdsl.lowering.blocks import Block, Flattener
 from nasdsl.lowering.configs import Configs
 from nasdsl.lowering.modules import Def, Loader, Module, library
-from nasdsl.lowering.requirements import measured
+from nasdsl.lowering.requirements import measured, read, requirement
+from nasdsl.lowering.scope import Context, Env
 from nasdsl.lowering.values import SHAPES
 from nasdsl.source import Source, Span
 from nasdsl.syntax import ast
@@ -92,6 +94,18 @@ class Program:
         if definition is None:
             return None
         return networks.target(self.diags, self.flat, definition, overrides, genotype)
+
+    def requirement(
+        self, name: str, overrides: Mapping[str, Any] | None, text: str
+    ) -> Requirement | None:
+        """A condition on the architectures of a space; None where it is none (see `diags`)."""
+        definition = self.find("space", name)
+        block = self.flat.block(definition) if definition is not None else None
+        node = read(text, self.diags)
+        if block is None or node is None:
+            return None
+        ctx = Context(self.diags, self.flat, block, True, dict(overrides or {}))
+        return requirement(ctx, node, Env(block.module, block))
 
     def settings(
         self,

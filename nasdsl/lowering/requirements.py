@@ -18,8 +18,10 @@ from nasdsl.ir.requirement import (
 )
 from nasdsl.lowering.scope import Broken, Context, Env
 from nasdsl.lowering.values import number
+from nasdsl.source import Source, Span
 from nasdsl.syntax import ast
 from nasdsl.syntax.formatting.formatter import format_value
+from nasdsl.syntax.parser import parse
 
 
 def requirement(
@@ -80,6 +82,25 @@ def _measure(ctx: Context, node: ast.Name, label: str | None, table: str | None)
             "write it outside the cell",
         )
     return Measure(name=node.text, label=label)
+
+
+def read(text: str, diags: Diagnostics) -> ast.Require | None:
+    """The statement of a text like `params <= 1M`, given from outside a file.
+
+    None where it is none, with diagnostics recorded.
+    """
+    head = "nas 1\n\nspace s {\n  require "
+    source = Source.of("require", f"{head}{text}\n}}\n")
+    parsed = parse(source, diags)
+    if diags.errors or parsed is None:
+        return None
+    spaces = [s for s in parsed.module.items if isinstance(s, ast.Space)]
+    body = [s for space in spaces for s in space.body]
+    if len(parsed.module.items) != 1 or len(body) != 1 or not isinstance(body[0], ast.Require):
+        at = len(head)
+        diags.add("E218", Span(source, at, at + max(1, len(text))), "`require` takes one condition")
+        return None
+    return body[0]
 
 
 # ---- names
