@@ -45,13 +45,13 @@ def compile_(
 ) -> None:
     """Compile TARGET (a .nas file or a bundled name) to a supernet, or to one architecture."""
     from nasdsl import driver
-    from nasdsl.ir import formats
+    from nasdsl.ir.formats import forms
 
     loaded = driver.load(target)
     made = driver.space(loaded, space, parameters)
     genotype = None
     if text is not None:
-        genotype = formats.parse(_text(text), made)
+        genotype = forms.parse(_text(text), made)
         made = driver.space(loaded, space, parameters, genotype=genotype)
     if what == "ir":
         from nasdsl.ir.printer import print_space
@@ -81,7 +81,7 @@ def compile_(
     if out is None:
         return
     if genotype is not None:
-        found = formats.dumps(
+        found = forms.dumps(
             genotype, made, None if made.format in ("darts", "nasbench201") else "nas"
         )
         package.write_network(
@@ -129,7 +129,7 @@ def export(
 ) -> None:
     """Write the genotype of SOURCE (a run folder, a genotype file or text, `-`) in a format."""
     from nasdsl import driver
-    from nasdsl.ir import formats
+    from nasdsl.ir.formats import forms
     from nasdsl.ir.genotype import loads
 
     if (Path(source) / "run.json").is_file():
@@ -148,7 +148,7 @@ def export(
         made = driver.space(
             loaded, space if loaded.program.find("space", space) else None, parameters
         )
-        genotype = formats.parse(_text(source), made)
+        genotype = forms.parse(_text(source), made)
     if genotype.digest is None:
         from dataclasses import replace
 
@@ -158,7 +158,7 @@ def export(
     chosen = form
     if form == "auto":
         chosen = made.format if made.format in ("darts", "nasbench201") else "nas"
-    text = formats.dumps(genotype, made, chosen)
+    text = forms.dumps(genotype, made, chosen)
     if out is None or str(out) == "-":
         click.echo(text, nl=False)
         return
