@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from fractions import Fraction
 
 from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.ir.cell import Cell, Keep, Pick, arrivals
 from nasdsl.ir.genotype import Genotype, GenotypeError
 from nasdsl.ir.space import Decision, Space, TableRules
-
-_DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
 
 Picks = Mapping[str, Sequence[str]]
 
@@ -130,31 +126,18 @@ def check_label(decision: Decision, label: str) -> None:
 
     Raises GenotypeError.
     """
-    if decision.count is None or decision.kind != "value":
-        if label not in decision.labels:
-            raise GenotypeError(
-                f"`{decision.id}` has no option `{label[:80]}`{advice(label, decision.labels)}"
-            )
+    if decision.allows(label):
         return
-    bounds = domain(decision)
-    if not _DECIMAL.fullmatch(label):
-        raise GenotypeError(f"`{decision.id}` is a number; `{label[:80]}` is none")
-    if bounds is not None and not bounds[0] <= Fraction(label) <= bounds[1]:
-        raise GenotypeError(f"`{decision.id}` lies in {_domain(decision)}, not at {label}")
-
-
-def domain(decision: Decision) -> tuple[Fraction, Fraction] | None:
-    """The bounds of a numeric domain, if the decision lists them as two numbers."""
-    numbers = [label for label in decision.labels if _DECIMAL.fullmatch(label)]
-    if decision.count is None or len(numbers) != 2:
-        return None
-    return Fraction(numbers[0]), Fraction(numbers[1])
+    if decision.low is None or decision.high is None:
+        raise GenotypeError(
+            f"`{decision.id}` has no option `{label[:80]}`{advice(label, decision.labels)}"
+        )
+    raise GenotypeError(f"`{decision.id}` is {_domain(decision)}, not `{label[:80]}`")
 
 
 def _domain(decision: Decision) -> str:
-    if decision.count is not None and decision.kind == "value":
-        bounds = domain(decision)
-        return f"{bounds[0]}..{bounds[1]}" if bounds else "a number"
+    if decision.low is not None and decision.high is not None:
+        return f"a number from {float(decision.low):g} to {float(decision.high):g}"
     shown = ", ".join(f"`{label}`" for label in decision.labels[:8])
     return f"one of {shown}" + (", …" if len(decision.labels) > 8 else "")
 
@@ -224,6 +207,8 @@ def _check_subset(
         raise GenotypeError(f"`{identity}` names `{twice}` twice")
     if pick.count is not None and len(sources) != pick.count:
         raise GenotypeError(f"`{identity}` names {len(sources)} sources; {pick.count} are wanted")
+    if pick.count is None and node == "out" and not sources:
+        raise GenotypeError(f"`{identity}` names no source: the cell has no output")
     for edge in decided:
         count = len(picks.get(edge, ()))
         taken = edge.partition("<-")[2] in sources
