@@ -311,16 +311,21 @@ def parse(text: str, space: Space) -> Genotype:
     return genotype_of(spec_of_text(text), space)
 
 
-def dumps(genotype: Genotype, space: Space) -> str:
-    """The matrix, filled to the benchmark's seven vertices with ones that pruning removes.
+def filled(genotype: Genotype, space: Space) -> Spec:
+    """The cell with the benchmark's seven vertices; those the space has not are without edges.
 
-    NAS-Bench-1Shot1's spaces 1 and 2 have four vertices and a fifth, `conv1x1-bn-relu`, without
-    edges. Raises GenotypeError where no path leads from input to output.
+    NAS-Bench-1Shot1's spaces 1 and 2 have four vertices and get a fifth, `conv1x1-bn-relu`. Raises
+    GenotypeError where no path leads from input to output.
     """
     found = spec(genotype, space)
     if prune(found) is None:
         raise GenotypeError("no path leads from input to output; NAS-Bench-101 has no such cell")
-    return padded(found, VERTICES, CONV1).text()
+    return padded(found, VERTICES, CONV1)
+
+
+def dumps(genotype: Genotype, space: Space) -> str:
+    """Raises GenotypeError."""
+    return filled(genotype, space).text()
 
 
 FORM = Form(

@@ -128,7 +128,7 @@ def dumps(genotype: Genotype, space: Space) -> str:
             labels = [pick(genotype, edge) for edge in _edges_201(space)]
             return str(tuple(CELL_201.index(label) for label in labels))
         case "nasbench101":
-            found = nasbench101.spec_of_text(nasbench101.dumps(genotype, space))
+            found = nasbench101.filled(genotype, space)
             numbers = [n for row in found.matrix for n in row]
             return str((*numbers, *(VERTEX_101.index(op) for op in found.ops)))
         case _:
