@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from nasdsl.cli import given
-from nasdsl.cli.boundary import MISSING, OK, Failure, guarded, say
+from nasdsl.cli.boundary import MISSING, OK, Failure, guarded, is_file, say
 from nasdsl.cli.running import pairs
 from nasdsl.version import VERSION
 
@@ -132,7 +132,7 @@ def export(
     from nasdsl.ir.formats import forms
     from nasdsl.ir.genotype import loads
 
-    if (Path(source) / "run.json").is_file():
+    if is_file(Path(source) / "run.json"):
         from nasdsl.training.archive import reopen
         from nasdsl.training.record import RunFolder
 

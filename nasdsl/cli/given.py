@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from nasdsl.cli.boundary import is_file
+
 
 def text_of(given: str) -> str:
     """What a user gave: stdin for `-`, the content of a file, else the text itself."""
@@ -16,11 +18,8 @@ def text_of(given: str) -> str:
 
 def _file(given: str) -> Path | None:
     """The file of a name, if there is one; a long text is no name."""
-    try:
-        place = Path(given)
-        return place if place.is_file() else None
-    except (OSError, ValueError):  # the system takes no names of 300 characters
-        return None
+    place = Path(given)
+    return place if is_file(place) else None
 
 
 def space_of(given: str) -> str | None:

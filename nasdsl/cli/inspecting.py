@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from nasdsl.cli import given
-from nasdsl.cli.boundary import Failure, guarded
+from nasdsl.cli.boundary import Failure, guarded, is_file
 from nasdsl.cli.running import pairs
 
 #: Lists the published architectures.
@@ -42,7 +42,7 @@ def inspect(
     An architecture is a text in a form of its space (--space), a file with one, or the name of a
     published one; `nasdsl inspect published` lists their names.
     """
-    if (Path(target) / "run.json").is_file():
+    if is_file(Path(target) / "run.json"):
         _run(Path(target), view, cell, form)
         return
     if target == PUBLISHED and not Path(target).exists():

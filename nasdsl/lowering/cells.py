@@ -29,6 +29,7 @@ from nasdsl.ir.space import Decision, TableRules
 from nasdsl.lowering.blocks import Piece
 from nasdsl.lowering.modules import Def
 from nasdsl.lowering.ops import apply, expected
+from nasdsl.lowering.requirements import requirement
 from nasdsl.lowering.scope import Broken, Closure, Context, Env, Place, block_env, resolve
 from nasdsl.lowering.values import SetValue, integer, is_op, value
 from nasdsl.source import Span
@@ -883,6 +884,11 @@ def _finish(work: _Build, cell: Cell, specs: list[_NodeSpec]) -> None:
         cell.table,
         TableRules(table=cell.table, rows=tuple(rows), keeps=cell.keeps, picks=cell.picks),
     )
+    for statement, env, _ in work.definition.statements:
+        if isinstance(statement, ast.Require):
+            found = requirement(ctx, statement, work.env(env), cell.table)
+            if found is not None:
+                ctx.requires.setdefault((cell.table, found.text), found)
     _check_excluded(work, cell)
     _check_none(work, cell)
 
