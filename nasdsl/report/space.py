@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nasdsl.ir import cost
-from nasdsl.ir.formats import forms
 from nasdsl.ir.cell import Cell, Keep, Pick
+from nasdsl.ir.formats import forms
 from nasdsl.ir.optable import Cost
 from nasdsl.ir.printer import digest
 from nasdsl.ir.space import Decision, Network, Space, Stage
