@@ -35,21 +35,16 @@ def space_of(given: str) -> str | None:
 def is_architecture(given: str, *, with_space: bool) -> bool:
     """Whether a user means an architecture and not a file of definitions or a bundled name.
 
-    Where a space is named as well, everything that is neither is taken for one.
+    Where a space is named as well, everything that is none of these is taken for one, but for
+    single words, which are names.
     """
-    from nasdsl import driver
     from nasdsl.ir.formats import forms
 
     if given == "-":
         return True
     if _file(given) is not None:
         return with_space and not given.endswith(".nas")
-    if any(form.recognises(given.strip()) for form in forms.FORMS):
+    text = given.strip()
+    if any(form.recognises(text) for form in forms.FORMS):
         return True
-    if not with_space:
-        return False
-    try:
-        driver.read(given)
-    except (driver.UnknownName, OSError, ValueError):
-        return True
-    return False
+    return with_space and not forms.is_name(text) and not text.endswith(".nas")

@@ -200,6 +200,28 @@ def test_distinct_cells_of_nasbench1shot1(name, free, fixed, number):
     assert len({fingerprint(cell) for cell in cells if cell is not None}) == number
 
 
+PARENTS = {
+    "nb1shot1_s1": ({3: 2, 4: 2, 5: 2}, {1: (0,), 2: (0, 1)}, 180, 38),
+    "nb1shot1_s2": ({2: 1, 3: 2, 4: 2, 5: 3}, {1: (0,)}, 360, 138),
+    "nb1shot1_s3": ({2: 1, 3: 1, 4: 2, 5: 2, 6: 2}, {1: (0,)}, 5_400, 445),
+}
+
+
+@pytest.mark.parametrize("name", PARENTS)
+def test_patterns_of_nasbench1shot1(name):
+    """C22: all patterns, and those in which every vertex is on a path."""
+    free, fixed, number, whole = PARENTS[name]
+    chosen = itertools.product(*(itertools.combinations(range(v), n) for v, n in free.items()))
+    cells = []
+    for pattern in chosen:
+        parents = {0: (), **fixed, **dict(zip(free, pattern, strict=True))}
+        count = len(parents)
+        cells.append(spec([[int(i in parents[j]) for j in range(count)] for i in range(count)]))
+    space = bundled_space("nasbench101.nas", name, C=4, n=1)
+    assert len(cells) == number == space.size() // 3 ** (len(cells[0].ops) - 2)
+    assert sum(prune(cell) == cell for cell in cells) == whole
+
+
 def test_pruned_matrices_are_read_and_stay_the_same_cell(nb101):
     """A smaller matrix gets vertices without edges; hash and pruned matrix stay."""
     rng = texts.generator(21)

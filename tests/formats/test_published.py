@@ -134,6 +134,13 @@ def test_unknown_targets_are_compared_with_names():
     assert "did you mean `DARTS_V2`" in done.output
 
 
+@pytest.mark.parametrize("target", ["robust_drts", "missing.nas"])
+def test_a_mistyped_file_is_not_taken_for_an_architecture(target):
+    done = run("inspect", target, "--space", "robust_s1")
+    assert done.exit_code == 2
+    assert f"no file and no bundled space `{target}`" in done.output
+
+
 @pytest.mark.parametrize(
     ("text", "space", "shown"),
     [

@@ -71,7 +71,7 @@ def parse(text: str, space: Space, form: str | None = None) -> Genotype:
         text = stripped
     if form is not None:
         return check(_form(form, space).parse(stripped, space), space)
-    if _NAME.fullmatch(stripped):
+    if is_name(stripped):
         return parse(published.find(stripped, space.name).text, space)
     legal = [f for f in FORMS if f.fits(space)]
     for each in legal:
@@ -85,6 +85,11 @@ def parse(text: str, space: Space, form: str | None = None) -> Genotype:
     raise GenotypeError(
         f"not a genotype of `{space.name}`: {looks} is written as {', '.join(forms(space))}"
     )
+
+
+def is_name(text: str) -> bool:
+    """Whether a text is one word, as names of published architectures are and no form is."""
+    return _NAME.fullmatch(text) is not None
 
 
 def dumps(genotype: Genotype, space: Space, form: str | None = None) -> str:
@@ -136,4 +141,15 @@ def _form(name: str, space: Space) -> Form:
     return found
 
 
-__all__ = ["FORMS", "MAX_TEXT", "NAMES", "brief", "check", "dumps", "forms", "native", "parse"]
+__all__ = [
+    "FORMS",
+    "MAX_TEXT",
+    "NAMES",
+    "brief",
+    "check",
+    "dumps",
+    "forms",
+    "is_name",
+    "native",
+    "parse",
+]
