@@ -7,8 +7,8 @@ from click.testing import CliRunner
 from spaces_for_tests import bundled_space
 
 from nasdsl.cli.main import cli
-from nasdsl.ir import formats
 from nasdsl.ir.canonical import Canonical
+from nasdsl.ir.formats import forms
 
 
 def run(*args, text=None):
@@ -22,7 +22,7 @@ def test_samples_are_lines_that_can_be_read_back():
     assert len(lines) == 4 == len(set(lines))
     space = bundled_space("darts.nas", "darts", C=4, layers=3)
     for line in lines:
-        assert formats.dumps(formats.parse(line, space), space).strip() == line
+        assert forms.dumps(forms.parse(line, space), space).strip() == line
     again = run("sample", "darts", "-n", "4", "--seed", "2", "-P", "C=4", "-P", "layers=3")
     assert again.stdout == result.stdout
     assert run("sample", "darts", "-n", "4", "-P", "C=4", "-P", "layers=3").stdout != result.stdout
@@ -33,21 +33,21 @@ def test_formats_of_samples():
     neutral = run("sample", "nasbench201", "-n", "3", "--seed", "1", "--format", "nas")
     report = run("sample", "nasbench201", "-n", "3", "--seed", "1", "--format", "json")
     space = bundled_space("nasbench201.nas", "nasbench201")
-    picks = [formats.parse(line, space) for line in plain]
-    assert [formats.parse(line, space) for line in neutral.stdout.splitlines()] == picks
+    picks = [forms.parse(line, space) for line in plain]
+    assert [forms.parse(line, space) for line in neutral.stdout.splitlines()] == picks
     data = json.loads(report.stdout)
     assert (data["schema"], data["space"], data["seed"]) == (1, "nasbench201", 1)
     assert [a["text"] for a in data["architectures"]] == plain
     identity = Canonical(space)
     assert [a["identity"] for a in data["architectures"]] == [identity(g) for g in picks]
-    assert [formats.parse(json.dumps(a["genotype"]), space) for a in data["architectures"]] == picks
+    assert [forms.parse(json.dumps(a["genotype"]), space) for a in data["architectures"]] == picks
 
 
 def test_unique_samples_are_different_networks():
     result = run("sample", "nasbench101", "-P", "vertices=4", "-n", "91", "--unique")
     assert result.exit_code == 0, result.output
     space = bundled_space("nasbench101.nas", "nasbench101", vertices=4)
-    found = [formats.parse(line, space) for line in result.stdout.splitlines()]
+    found = [forms.parse(line, space) for line in result.stdout.splitlines()]
     assert len({Canonical(space)(g) for g in found}) == 91
     small = run("sample", "one_edge", "-n", "5", "--unique")
     assert small.exit_code == 1

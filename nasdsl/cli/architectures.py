@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from nasdsl.cli import given
 from nasdsl.cli.boundary import Failure, guarded, is_file
 from nasdsl.cli.running import pairs
 
@@ -103,18 +104,13 @@ def _some(drawn: Iterator[Any], space: Any, number: int, notion: str | None) -> 
 
 def _line(genotype: Any, space: Any, form: str) -> str:
     """A genotype on one line."""
-    from nasdsl.ir import formats
-    from nasdsl.ir.genotype import GenotypeError
+    from nasdsl.ir.formats import forms
 
     if form == "auto":
-        try:
-            text = formats.dumps(genotype, space).strip()
-            return text if "\n" not in text else json.dumps(genotype.as_json())
-        except GenotypeError:  # the space's own format is not written, or does not fit
-            form = "nas"
+        return forms.native(genotype, space) or json.dumps(genotype.as_json())
     if form == "nas":
         return json.dumps(genotype.as_json())
-    return formats.dumps(genotype, space, form).strip()
+    return forms.dumps(genotype, space, form).strip()
 
 
 def _report(made: list[Any], space: Any, seed: int, notion: str) -> dict[str, Any]:
@@ -170,14 +166,13 @@ def diff(
         click.echo(difference_text(report), nl=False)
 
 
-def _genotype(given: str, space: Any) -> Any:
+def _genotype(text: str, space: Any) -> Any:
     """A genotype of a space, from a run folder, a file, stdin or as it stands."""
-    from nasdsl.cli.artifacts import _text
-    from nasdsl.ir import formats
+    from nasdsl.ir.formats import forms
 
-    if is_file(Path(given) / "run.json"):
-        place = Path(given) / "genotype.json"
+    if is_file(Path(text) / "run.json"):
+        place = Path(text) / "genotype.json"
         if not is_file(place):
-            raise Failure(f"{given} has no genotype yet; go on with: nasdsl run {given} --resume")
-        return formats.parse(place.read_text(encoding="utf-8"), space)
-    return formats.parse(_text(given), space)
+            raise Failure(f"{text} has no genotype yet; go on with: nasdsl run {text} --resume")
+        return forms.parse(place.read_text(encoding="utf-8"), space)
+    return forms.parse(given.text_of(text), space)

@@ -8,9 +8,16 @@ from typing import Any
 
 import click
 
+from nasdsl.cli import given
 from nasdsl.cli.boundary import MISSING, OK, Failure, guarded, is_file, say
 from nasdsl.cli.running import pairs
 from nasdsl.version import VERSION
+
+#: Forms that `export` offers; those of `nasdsl.ir.formats.forms`, which is not loaded for `--help`.
+FORMS = (
+    "auto", "darts", "nasbench201", "nasbench201_integers", "nasbench101", "nasbench1shot1",
+    "nasbench301", "transnasbench101", "nats_size", "digits", "naslib", "nas",
+)  # fmt: skip
 
 
 @click.command("compile")
@@ -21,7 +28,9 @@ from nasdsl.version import VERSION
 @click.option("-o", "--out", type=click.Path(path_type=Path),
               help="Write a package that needs torch alone.")  # fmt: skip
 @click.option(
-    "--genotype", "text", help="Compile this architecture instead of the supernet: text, or a file."
+    "--genotype",
+    "text",
+    help="Compile this architecture instead of the supernet: text, file, or published name.",
 )
 @click.option("--mode", type=click.Choice(["dense", "one_path"]), default="dense", show_default=True,
               help="All options weighed, or only the picked one run.")  # fmt: skip
@@ -45,13 +54,13 @@ def compile_(
 ) -> None:
     """Compile TARGET (a .nas file or a bundled name) to a supernet, or to one architecture."""
     from nasdsl import driver
-    from nasdsl.ir import formats
+    from nasdsl.ir.formats import forms
 
     loaded = driver.load(target)
     made = driver.space(loaded, space, parameters)
     genotype = None
     if text is not None:
-        genotype = formats.parse(_text(text), made)
+        genotype = forms.parse(given.text_of(text), made)
         made = driver.space(loaded, space, parameters, genotype=genotype)
     if what == "ir":
         from nasdsl.ir.printer import print_space
@@ -81,9 +90,7 @@ def compile_(
     if out is None:
         return
     if genotype is not None:
-        found = formats.dumps(
-            genotype, made, None if made.format in ("darts", "nasbench201") else "nas"
-        )
+        found = forms.native(genotype, made) or genotype.dumps()
         package.write_network(
             net,
             out,
@@ -99,20 +106,10 @@ def compile_(
     say(f"wrote {out}: import it with torch alone, `load()` gives the module")
 
 
-def _text(given: str) -> str:
-    """A genotype given as text, as a file, or as - for stdin."""
-    import sys
-
-    if given == "-":
-        return sys.stdin.read()
-    place = Path(given)
-    return place.read_text(encoding="utf-8") if is_file(place) else given
-
-
 @click.command()
 @click.argument("source")
-@click.option("--as", "form", type=click.Choice(["auto", "nas", "darts", "nasbench201"]),
-              default="auto", show_default=True, help="nas is the neutral JSON.")  # fmt: skip
+@click.option("--as", "form", type=click.Choice(FORMS), default="auto",
+              show_default=True, help="auto: the space's own, else nas, the neutral JSON.")  # fmt: skip
 @click.option("--space", help="Space the genotype belongs to, when SOURCE is no run.")
 @click.option("-P", "parameters", multiple=True, callback=pairs, metavar="NAME=VALUE",
               help="Parameter of the space.")  # fmt: skip
@@ -127,9 +124,12 @@ def export(
     out: Path | None,
     force: bool,
 ) -> None:
-    """Write the genotype of SOURCE (a run folder, a genotype file or text, `-`) in a format."""
+    """Write the genotype of SOURCE in a form.
+
+    SOURCE is a run folder, an architecture as text, a file with one, `-`, or a published name.
+    """
     from nasdsl import driver
-    from nasdsl.ir import formats
+    from nasdsl.ir.formats import forms
     from nasdsl.ir.genotype import loads
 
     if is_file(Path(source) / "run.json"):
@@ -142,23 +142,25 @@ def export(
         made = reopen(folder).space()
         genotype = loads(json.dumps(folder.read("genotype.json")))
     else:
+        space = space or given.space_of(source)
         if space is None:
             raise Failure("--space says which space the genotype belongs to", 2)
         loaded = driver.load(space)
         made = driver.space(
             loaded, space if loaded.program.find("space", space) else None, parameters
         )
-        genotype = formats.parse(_text(source), made)
+        genotype = forms.parse(given.text_of(source), made)
     if genotype.digest is None:
         from dataclasses import replace
 
         from nasdsl.ir.printer import digest
 
         genotype = replace(genotype, digest=digest(made))
-    chosen = form
     if form == "auto":
-        chosen = made.format if made.format in ("darts", "nasbench201") else "nas"
-    text = formats.dumps(genotype, made, chosen)
+        text = forms.native(genotype, made)
+        text = text + "\n" if text is not None else genotype.dumps()
+    else:
+        text = forms.dumps(genotype, made, form)
     if out is None or str(out) == "-":
         click.echo(text, nl=False)
         return

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from nasdsl.cli import given
 from nasdsl.cli.boundary import STOPPED, Failure, guarded, say
 
 
@@ -269,7 +270,7 @@ def _describe(plan: Any, form: str) -> None:
 
 @click.command()
 @click.argument("run_folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--genotype", "text", help="Another genotype: text, or a file of one.")
+@click.option("--genotype", "text", help="Another genotype: text, file, or published name.")
 @click.option("--train", help="Other training settings, bundled or a file.")
 @click.option("--set", "changes", multiple=True, callback=pairs, metavar="SLOT=VALUE",
               help="epochs, batch.")  # fmt: skip
@@ -296,7 +297,7 @@ def retrain(
     import torch
 
     from nasdsl.cli.progress import Progress
-    from nasdsl.ir import formats
+    from nasdsl.ir.formats import forms
     from nasdsl.ir.genotype import loads
     from nasdsl.training import plan as plans
     from nasdsl.training import record
@@ -318,9 +319,7 @@ def retrain(
         plan = replace(plan, seed=seed)
     space = plan.space()
     if text is not None:
-        place = Path(text)
-        given = place.read_text(encoding="utf-8") if len(text) < 500 and place.is_file() else text
-        genotype = formats.parse(given, space)
+        genotype = forms.parse(given.text_of(text), space)
     else:
         genotype = loads(json.dumps(source.read("genotype.json")))
     torch.set_num_threads(threads or runs.threads_for(plan))

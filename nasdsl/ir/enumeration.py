@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nasdsl.ir.formats import ordered
 from nasdsl.ir.genotype import Genotype, GenotypeError
+from nasdsl.ir.member import ordered
 from nasdsl.ir.slot import Picks
 from nasdsl.ir.space import Decision, Group, Space, below, subsets
 from nasdsl.ir.wiring import picks_of

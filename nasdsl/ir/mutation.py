@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from nasdsl.ir.formats import ordered
 from nasdsl.ir.genotype import Genotype
+from nasdsl.ir.member import ordered
 from nasdsl.ir.sampling import number, settle
 from nasdsl.ir.slot import Picks
 from nasdsl.ir.space import Decision, Group, Space, below

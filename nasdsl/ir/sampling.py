@@ -14,9 +14,9 @@ import random
 from collections import Counter
 from fractions import Fraction
 
-from nasdsl.ir.formats import ordered
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.limits import Limits
+from nasdsl.ir.member import ordered
 from nasdsl.ir.requirement import Requirement
 from nasdsl.ir.space import Decision, Group, Space, below, options, settings, subsets
 
@@ -25,7 +25,7 @@ Picks = dict[str, tuple[str, ...]]
 
 
 def sample(space: Space, rng: random.Random, *, uniform: bool = True) -> Genotype:
-    """A random architecture, `require` left out; picks in the order of `formats.ordered`.
+    """A random architecture, `require` left out; picks in the order of `member.ordered`.
 
     `keep N` nodes keep N of their edges, none with an excluded label; `pick` gives one pick per
     chosen edge; decisions that stand below an option are made only where it is taken.

@@ -8,6 +8,7 @@ from typing import Any
 
 from nasdsl.ir import cost
 from nasdsl.ir.cell import Cell, Keep, Pick
+from nasdsl.ir.formats import forms
 from nasdsl.ir.optable import Cost
 from nasdsl.ir.printer import digest
 from nasdsl.ir.space import Decision, Network, Space, Stage
@@ -31,6 +32,7 @@ def space_report(space: Space) -> dict[str, Any]:
         "input": str(space.supernet.inp),
         "classes": space.classes,
         "format": space.format,
+        "forms": list(forms.forms(space)),
         "requires": [str(r) for r in space.requires],
         "decisions": {
             "count": len(every(space.decisions)),
@@ -164,7 +166,7 @@ def space_text(space: Space, width: int = 80) -> str:
         ("parameters", ", ".join(f"{k} = {v}" for k, v in report["parameters"].items())),
         ("input", report["input"]),
         ("classes", "" if report["classes"] is None else str(report["classes"])),
-        ("genotype", f"format {report['format']}"),
+        ("genotype", ", ".join(report["forms"])),
         ("require", ", ".join(report["requires"])),
         ("digest", report["digest"]),
     ]

@@ -8,9 +8,9 @@ import networkx as nx
 import pytest
 from spaces_for_tests import bundled_space, space_of
 
-from nasdsl.ir import formats
 from nasdsl.ir.canonical import NOTIONS, Canonical, reduced, unique
 from nasdsl.ir.enumeration import Enumeration
+from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.isomorphism import certificate
 from nasdsl.ir.limits import Limits
@@ -212,7 +212,7 @@ def darts_of(normal, space, concat=(2, 3, 4, 5)):
         f"Genotype(normal={normal!r}, normal_concat={list(concat)}, "
         f"reduce={reduce!r}, reduce_concat=[2, 3, 4, 5])"
     )
-    return formats.parse(text, space)
+    return forms.parse(text, space)
 
 
 def test_the_order_of_nodes_and_edges_does_not_matter(darts):
@@ -258,9 +258,9 @@ def test_two_operations_from_one_state_are_two():
     head = "Genotype(normal=[('sep_conv_3x3', 0), ('{}', {}), {}], normal_concat=[2, 3], reduce=[{}], reduce_concat=[2, 3])"
     rest = ", ".join(["('sep_conv_3x3', 1), ('sep_conv_3x3', 0)"] * 4)
     every = ", ".join(["('max_pool_3x3', 1), ('max_pool_3x3', 0)"] * 5)
-    twice = formats.parse(head.format("sep_conv_3x3", 0, rest, every), space)
-    other = formats.parse(head.format("sep_conv_3x3", 1, rest, every), space)
-    pool = formats.parse(head.format("avg_pool_3x3", 0, rest, every), space)
+    twice = forms.parse(head.format("sep_conv_3x3", 0, rest, every), space)
+    other = forms.parse(head.format("sep_conv_3x3", 1, rest, every), space)
+    pool = forms.parse(head.format("avg_pool_3x3", 0, rest, every), space)
     found = [Canonical(space)(g) for g in (twice, other, pool)]
     assert len(set(found)) == 3
 
@@ -269,7 +269,7 @@ def test_alike_operations_are_one_function_and_two_networks(nb201):
     """A node read twice, and two nodes that look alike: equal expressions, other networks."""
     shared = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|avg_pool_3x3~1|avg_pool_3x3~2|"
     apart = "|nor_conv_3x3~0|+|nor_conv_3x3~0|none~1|+|none~0|avg_pool_3x3~1|avg_pool_3x3~2|"
-    a, b = (formats.parse(text, nb201) for text in (shared, apart))
+    a, b = (forms.parse(text, nb201) for text in (shared, apart))
     assert Canonical(nb201, "function")(a) == Canonical(nb201, "function")(b)
     assert Canonical(nb201, "network")(a) != Canonical(nb201, "network")(b)
 

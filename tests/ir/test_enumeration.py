@@ -7,8 +7,8 @@ import pytest
 from spaces_for_tests import bundled_space, space_of
 
 from nasdsl.ir.enumeration import Enumeration, NotEnumerable
-from nasdsl.ir.formats import check
 from nasdsl.ir.genotype import Genotype, GenotypeError
+from nasdsl.ir.member import check
 from nasdsl.ir.sampling import sample
 
 CONDITIONAL = """nas 1

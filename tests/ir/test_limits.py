@@ -8,7 +8,8 @@ from spaces_for_tests import bundled_space, space_of
 
 from nasdsl import driver
 from nasdsl.diagnostics.model import CompileError
-from nasdsl.ir import cost, formats, measures
+from nasdsl.ir import cost, measures
+from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.limits import Limits
 from nasdsl.ir.printer import print_space
@@ -177,7 +178,7 @@ def test_measures_of_cells_by_hand():
         # Nothing reaches node 2.
         ("|avg_pool_3x3~0|+|none~0|none~1|+|none~0|skip_connect~1|skip_connect~2|", 2, 2, 1),
     ):
-        genotype = formats.parse(text, space)
+        genotype = forms.parse(text, space)
         found = wiring.edges("c", picks_of(genotype), genotype)
         assert measures.edges(found) == edges, text
         assert measures.depth(found) == depth, text
@@ -195,7 +196,7 @@ def test_measures_of_picked_cells():
         for bit, target in zip(row, names, strict=True):
             if bit == "1":
                 picks.append((f"c/{target}<-*", source))
-    genotype = formats.check(Genotype(space=space.name, picks=tuple(picks)), space)
+    genotype = forms.check(Genotype(space=space.name, picks=tuple(picks)), space)
     found = Wiring(space).edges("c", picks_of(genotype), genotype)
     assert measures.edges(found) == sum(row.count("1") for row in matrix) == 9
     assert measures.depth(found) == 3
@@ -270,7 +271,7 @@ def test_bundled_spaces_with_requirements_have_architectures(file, name):
     space, limits = limits_of(file, name)
     assert space.requires
     genotype = sample_within(limits, random.Random(0))
-    assert limits.holds(genotype) and formats.check(genotype, space) == genotype
+    assert limits.holds(genotype) and forms.check(genotype, space) == genotype
 
 
 def test_nothing_found_says_what_failed():

@@ -5,10 +5,10 @@ import random
 import pytest
 from spaces_for_tests import bundled_space, space_of
 
-from nasdsl.ir import formats
 from nasdsl.ir.distance import changes, distance
-from nasdsl.ir.formats import check
+from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype
+from nasdsl.ir.member import check
 from nasdsl.ir.mutation import NoNeighbour, mutate, neighbours
 from nasdsl.ir.sampling import sample
 
@@ -113,7 +113,7 @@ def test_distances_by_hand():
     def of(last):
         nodes = [("sep_conv_3x3", 0), ("sep_conv_3x3", 1)] * 3
         text = f"Genotype(normal={nodes + last!r}, reduce={nodes + nodes[:2]!r})"
-        return formats.parse(text, darts)
+        return forms.parse(text, darts)
 
     start = of([("skip_connect", 0), ("max_pool_3x3", 2)])
     for last, steps in (
@@ -127,8 +127,8 @@ def test_distances_by_hand():
         ([("sep_conv_3x3", 1), ("dil_conv_3x3", 3)], 4),
     ):
         assert distance(darts, start, of(last)) == steps, last
-    other = formats.parse(
-        formats.dumps(start, darts).replace("normal_concat=[2, 3, 4, 5]", "normal_concat=[4, 5]"),
+    other = forms.parse(
+        forms.dumps(start, darts).replace("normal_concat=[2, 3, 4, 5]", "normal_concat=[4, 5]"),
         darts,
     )
     assert distance(darts, start, other) == 1
