@@ -46,6 +46,8 @@ def tables_of(space: Space) -> dict[str, Table]:
     standing: dict[str, tuple[str, ...]] = {}
     for _, choice in choices(space.supernet):
         standing.setdefault(choice.decision, choice.labels)
+    # A row of `pick` has one column per incoming edge.
+    standing.update((d.id, d.labels) for d in space.decisions if d.kind == "subset")
     owner = {d.id: d.table for d in _all(space.decisions)}
     order: dict[str, list[str]] = {}
     for decision in _all(space.decisions):
@@ -74,8 +76,6 @@ def check_executable(space: Space) -> None:
                 f"decision `{decision.id}` is among {'depths' if decision.kind == 'depth' else 'values'}"
                 f" ({', '.join(decision.labels[:4])}), which a relaxed supernet does not run"
             )
-        if decision.kind == "subset":
-            raise NotExecutable(f"decision `{decision.id}` picks edges (`pick`)")
 
 
 class Supernet(nn.Module):
