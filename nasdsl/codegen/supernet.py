@@ -68,8 +68,19 @@ def _all(decisions: Sequence[Decision]) -> list[Decision]:
     return found
 
 
-def check_executable(space: Space) -> None:
-    """Raise NotExecutable for decisions that one-shot training cannot relax."""
+def check_executable(space: Space, *, one_hot: bool = False) -> None:
+    """Raise NotExecutable for decisions that one-shot training cannot relax.
+
+    `one_hot`: the sampler takes one option per decision, so of `pick` only `pick 1`.
+    """
+    for rules in space.rules if one_hot else ():
+        for pick in rules.picks:
+            if pick.count != 1:
+                raise NotExecutable(
+                    f"`pick {pick.count or 'any'}` at {', '.join(pick.targets)} takes several "
+                    "edges, the sampler of this recipe one option of a decision; samplers that "
+                    "weigh all options (softmax, dirichlet) search it"
+                )
     for decision in _all(space.decisions):
         if decision.kind in ("value", "depth"):
             raise NotExecutable(

@@ -33,9 +33,10 @@ from nasdsl.lowering.modules import Def
 from nasdsl.lowering.ops import apply, expected
 from nasdsl.lowering.scope import Broken, Closure, Context, Env, Place, block_env, resolve
 from nasdsl.lowering.settled import Settled, settle
-from nasdsl.lowering.values import SetValue, integer, is_op, value
+from nasdsl.lowering.values import SetValue, boolean, integer, is_op, number, value
 from nasdsl.source import Span
 from nasdsl.syntax import ast
+from nasdsl.syntax.formatting.formatter import format_value
 
 
 @dataclass(eq=False, slots=True)
@@ -837,10 +838,17 @@ def _reads(work: _Build, node: ast.Value, env: Env) -> tuple[list[str], list[str
             return _reads(work, node.left, env)
         case ast.Call() if _aggregates(node):
             names = [n for a in node.args if a.name is None for n in _reads(work, a.value, env)[0]]
-            return names, names if any(a.name == "split" for a in node.args) else []
+            return names, names if _splits(work, node, env) else []
     end = _end(node)
     names = _ends(work, end, env) if end is not None else []
     return names, []
+
+
+def _splits(work: _Build, node: ast.Call, env: Env) -> bool:
+    """Whether a `concat` shares the width of the cell among its parts: `split = true`."""
+    given = next((a.value for a in node.args if a.name == "split"), None)
+    here = work.place(f"{work.table}/out", 1, 1)
+    return given is not None and boolean(work.ctx, given, work.env(env), here)
 
 
 def _end(node: ast.Value) -> ast.End | None:
@@ -899,7 +907,7 @@ class _Out:
         ctx = self.work.ctx
         match node:
             case ast.Call() if isinstance(node.func, ast.Name) and _aggregates(node):
-                split = any(a.name == "split" for a in node.args)
+                split = _splits(self.work, node, self.env)
                 parts = [p for a in node.args if a.name is None for p in self.parts(a.value)]
                 return self.join(node.func.text, parts, node.span, split=split)
             case ast.Binary(op="+"):
@@ -1024,10 +1032,37 @@ def _finish(work: _Build, cell: Cell, specs: list[_NodeSpec]) -> None:
             )
     ctx.rules.setdefault(
         cell.table,
-        TableRules(table=cell.table, rows=tuple(rows), keeps=cell.keeps, picks=cell.picks),
+        TableRules(
+            table=cell.table,
+            rows=tuple(rows),
+            keeps=cell.keeps,
+            picks=cell.picks,
+            requires=_limits(work),
+        ),
     )
     _check_excluded(work, cell)
     _check_none(work, cell)
+
+
+def _limits(work: _Build) -> tuple[str, ...]:
+    """What `require` says of one discrete cell, a text per condition, with its number."""
+    found: list[str] = []
+    here = work.place(work.table, 1, 1)
+
+    def limit(node: ast.Value, env: Env) -> None:
+        if isinstance(node, ast.Binary) and node.op == "and":
+            limit(node.left, env)
+            limit(node.right, env)
+        elif isinstance(node, ast.Binary) and node.op in ("<=", "<", ">=", ">", "==", "!="):
+            amount = number(work.ctx, node.right, work.env(env), here)
+            found.append(f"{format_value(node.left)} {node.op} {amount}")
+        else:
+            found.append(format_value(node))
+
+    for statement, env, _ in work.definition.statements:
+        if isinstance(statement, ast.Require):
+            limit(statement.value, env)
+    return tuple(dict.fromkeys(found))
 
 
 __all__ = ["Definition", "Fraction", "arrivals", "build", "find", "input_count", "parameters"]
