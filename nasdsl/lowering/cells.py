@@ -494,6 +494,10 @@ def _rules(work: _Build) -> tuple[tuple[Keep, ...], tuple[Pick, ...]]:
                     Keep(targets=(target,), count=count, exclude=exclude),
                     statement.span,
                 )
+        elif isinstance(statement.count, ast.Name) and statement.count.text == "all":
+            # Every edge arrives and nothing is decided: undoes what a parent picks.
+            for target in targets:
+                picks.pop(target, None)
         else:
             for target in targets:
                 picks[target] = (Pick(targets=(target,), count=count), statement.span)
