@@ -337,6 +337,7 @@ def _facts(settings: Settings) -> list[str]:
 #: What the shape rules of the op table do, by the name of the rule.
 SHAPES = {
     "_same": "as it arrives",
+    "_squeeze": "as it arrives; needs an extent",
     "_none": "`width` channels, extent / stride rounded up",
     "_conv": "`out` channels, windowed extent",
     "_dwconv": "as many channels as arrive, windowed extent",

@@ -147,6 +147,13 @@ def _int(attrs: Attrs, name: str) -> int:
     return value
 
 
+def _squeeze(attrs: Attrs, inp: Shape) -> Shape:
+    _rank(inp)
+    _int(attrs, "ratio")
+    _int(attrs, "divisor")
+    return inp
+
+
 def _linear(attrs: Attrs, inp: Shape) -> Shape:
     _need(inp.kind in ("features", "sequence"), f"it needs features; {inp} arrives (flatten?)")
     return inp.with_channels(_int(attrs, "out"))
@@ -263,8 +270,18 @@ def _halve_cost(prim: Prim) -> Cost:
     return Cost(weights + bias + norm, weights * _area(prim.out), bias * _area(prim.out))
 
 
+def squeezed(prim: Prim) -> int:
+    """Channels of the bottleneck of `squeeze_excite`: a multiple of `divisor` near channels / ratio.
+
+    The rounding is that of MobileNet: the nearest multiple, never more than 10 % below.
+    """
+    wanted, step = prim.inp.channels // prim.integer("ratio"), prim.integer("divisor")
+    nearest = max(step, (wanted + step // 2) // step * step)
+    return nearest + step if 10 * nearest < 9 * wanted else nearest
+
+
 def _squeeze_cost(prim: Prim) -> Cost:
-    c, hidden = prim.inp.channels, prim.inp.channels // prim.integer("ratio")
+    c, hidden = prim.inp.channels, squeezed(prim)
     return Cost(2 * c * hidden + c + hidden, 2 * c * hidden, c + hidden)
 
 
@@ -379,8 +396,8 @@ OPS: Mapping[str, OpSpec] = MappingProxyType(
             ),
             OpSpec(
                 "squeeze_excite",
-                (Param("ratio", "int", 4),),
-                _same,
+                (Param("ratio", "int", 4), Param("divisor", "int", 1)),
+                _squeeze,
                 _squeeze_cost,
                 "channel attention through a bottleneck",
             ),
