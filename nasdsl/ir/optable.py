@@ -154,6 +154,13 @@ def _squeeze(attrs: Attrs, inp: Shape) -> Shape:
     return inp
 
 
+def _narrow(attrs: Attrs, inp: Shape) -> Shape:
+    out = _int(attrs, "out")
+    _need(inp.kind not in ("tokens", "pieces"), f"it needs channels; {inp} arrives")
+    _need(out <= inp.channels, f"{inp} has no {out} channels")
+    return inp.with_channels(out)
+
+
 def _linear(attrs: Attrs, inp: Shape) -> Shape:
     _need(inp.kind in ("features", "sequence"), f"it needs features; {inp} arrives (flatten?)")
     return inp.with_channels(_int(attrs, "out"))
@@ -442,6 +449,7 @@ OPS: Mapping[str, OpSpec] = MappingProxyType(
                 _embed_cost,
                 "a vector per token",
             ),
+            OpSpec("narrow", (_OUT,), _narrow, _free, "the first `out` channels"),
             OpSpec("fold", (Param("n", "int"),), _fold, _free, "pieces into the batch"),
             OpSpec("unfold", (Param("n", "int"),), _unfold, _free, "pieces back out of the batch"),
         )
