@@ -51,6 +51,34 @@ def test_networks_built_for_a_row_of_the_macro_table_cost_the_same():
         assert (found.params, found.macs) == (rows[key].params, rows[key].flops)
 
 
+# ---- NAS-Bench-101
+
+
+def nasbench101_picks(edges, operation):
+    """A cell with one operation everywhere; `edges` are the sources of each target."""
+    picks = [(f"c/x[{i}]", operation) for i in range(1, 6)]
+    return picks + [(f"c/{target}<-*", s) for target, found in edges.items() for s in found]
+
+
+def test_the_largest_and_the_smallest_model_of_nas_bench_101():
+    """A chain of 3x3 convolutions that three more edges feed; max-pools on a quarter of the width.
+
+    49 979 274 is the largest number of trainable parameters in the published data.
+    """
+    chain = {f"x[{i}]": [f"x[{i - 1}]"] for i in range(2, 6)} | {"out": ["x[5]"]}
+    large = {"x[1]": ["a"]} | chain
+    for target in ("x[2]", "x[3]", "x[4]"):
+        large[target] = ["a", *large[target]]
+    picks = nasbench101_picks(large, "conv3x3_bn_relu")
+    assert resolved("nasbench101.nas", "nasbench101", picks).params == 49_979_274
+    ends = [f"x[{i}]" for i in range(2, 6)]
+    small = {"x[1]": ["a"], **{x: ["x[1]"] for x in ends}, "out": ends}
+    picks = nasbench101_picks(small, "maxpool3x3")
+    assert resolved("nasbench101.nas", "nasbench101", picks).params == 227_274
+    for edges in (large, small):
+        assert sum(map(len, edges.values())) == 9
+
+
 # ---- NATS-Bench, size space
 
 #: Parameters in the benchmark's records on CIFAR-10, in millions with six decimals there.
