@@ -348,8 +348,8 @@ and multiply-adds of all options together."""
 
 AFTER_SPACES = """\
 *See below*: where edges are decided, what a network costs depends on all of them at once;
-`nasdsl inspect` says it for a genotype. The cells of NAS-Bench-101, at most nine edges, make networks
-of 227,274 to 49,979,274 parameters; those of NAS-Bench-1Shot1 are among them."""
+`nasdsl inspect` says it for a genotype. The cells of NAS-Bench-101 have at most nine edges; their
+networks have 227,274 to 49,979,274 parameters. Those of NAS-Bench-1Shot1 are among them."""
 
 
 def _block(program: Program, kind: str, definition: Any) -> str:
