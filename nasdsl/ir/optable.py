@@ -295,9 +295,9 @@ def _squeeze_cost(prim: Prim) -> Cost:
 def _attention_cost(prim: Prim) -> Cost:
     c, length = prim.inp.dims
     inner = prim.integer("heads") * prim.integer("head_dim")
-    span = min(prim.integer("window") or length, length)
-    weights = c * 3 * inner + inner * c
-    return Cost(weights + 3 * inner + c, weights * length + 2 * length * span * inner, 4 * length)
+    # Every position is multiplied with every other: masks (`window`, `causal`) come after that.
+    weights, bias = c * 3 * inner + inner * c, 3 * inner + c
+    return Cost(weights + bias, weights * length + 2 * length * length * inner, bias * length)
 
 
 def _embed_cost(prim: Prim) -> Cost:
