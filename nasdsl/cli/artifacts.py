@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from nasdsl.cli.boundary import MISSING, OK, Failure, guarded, say
+from nasdsl.cli.boundary import MISSING, OK, Failure, guarded, is_file, say
 from nasdsl.cli.running import pairs
 from nasdsl.version import VERSION
 
@@ -106,7 +106,7 @@ def _text(given: str) -> str:
     if given == "-":
         return sys.stdin.read()
     place = Path(given)
-    return place.read_text(encoding="utf-8") if len(given) < 500 and place.is_file() else given
+    return place.read_text(encoding="utf-8") if is_file(place) else given
 
 
 @click.command()
@@ -132,7 +132,7 @@ def export(
     from nasdsl.ir import formats
     from nasdsl.ir.genotype import loads
 
-    if (Path(source) / "run.json").is_file():
+    if is_file(Path(source) / "run.json"):
         from nasdsl.training.archive import reopen
         from nasdsl.training.record import RunFolder
 

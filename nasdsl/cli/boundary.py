@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -32,6 +33,14 @@ class Failure(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         click.echo(f"{click.style('error', fg='red', bold=True)}: {self.message}", err=True)
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; what is too long for a name is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def say(message: str) -> None:
@@ -118,7 +127,7 @@ def _failure(error: BaseException) -> click.ClickException:
         return Failure(text, MISSING)
     expected = {
         "PlanError", "RunError", "DataError", "CheckpointError", "GenotypeError", "OSError",
-        "DiscretizeError", "NotExecutable", "ReadError",
+        "DiscretizeError", "NotExecutable", "ReadError", "NothingFound", "RequireError",
     }  # fmt: skip
     if names & expected:
         return Failure(text)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from nasdsl.cli.boundary import Failure, guarded
+from nasdsl.cli.boundary import Failure, guarded, is_file
 from nasdsl.cli.running import pairs
 
 _VIEWS = ("summary", "resolved", "ir", "code", "dot", "mermaid", "svg")
@@ -34,16 +34,15 @@ def inspect(
     form: str,
 ) -> None:
     """Show TARGET: a space (file or bundled name), a run folder, or a genotype."""
-    if (Path(target) / "run.json").is_file():
+    if is_file(Path(target) / "run.json"):
         _run(Path(target), view, cell, form)
         return
     stripped = target.lstrip()
-    file = Path(target) if len(target) < 500 else None
-    is_file = file is not None and file.is_file()
+    is_a_file = is_file(Path(target))
     if space is not None and (
         stripped.startswith(("Genotype", "|", "{"))
         or target == "-"
-        or (is_file and not target.endswith(".nas"))
+        or (is_a_file and not target.endswith(".nas"))
     ):
         _genotype(target, space, parameters, view, cell, form)
         return

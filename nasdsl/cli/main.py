@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from nasdsl.cli import artifacts, inspecting, running, texts
+from nasdsl.cli import architectures, artifacts, inspecting, running, texts
 from nasdsl.version import VERSION
 
 EPILOG = """\b
@@ -61,6 +61,8 @@ for command in (
     inspecting.inspect,
     artifacts.export,
     running.retrain,
+    architectures.sample,
+    architectures.diff,
     artifacts.doctor,
 ):
     cli.add_command(command)

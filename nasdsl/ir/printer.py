@@ -25,6 +25,7 @@ from collections.abc import Iterable, Iterator
 
 from nasdsl.ir.cell import After, Arrival, Cell, Join, Keep, Output, Pick
 from nasdsl.ir.op import Choice, Nested, Op, Par, Prim, Scalar, Seq, parts
+from nasdsl.ir.requirement import Amount, Measure, Negation, Relation, Requirement, Test
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Decision, Network, Space, Stage, TableRules
 
@@ -32,8 +33,8 @@ VERSION = 1
 
 #: Words that mean something in a line; names equal to one are quoted.
 WORDS = frozenset(
-    "after all arrival aux cell choice classes count decision decisions edge except format from "
-    "high input ir join keep kind log low name network node option out output par parameter per pick require "
+    "after all amount arrival aux cell choice classes count decision decisions edge except format from "
+    "high input ir join keep kind log low measure name negation network node of option out output par parameter per pick relation require "
     "row rules seq space stage stride table width".split()
 )
 
@@ -88,8 +89,8 @@ def _space(space: Space) -> Iterator[str]:
         yield f"  classes {space.classes}"
     for name, value in space.parameters:
         yield f"  parameter {word(name)} {json.dumps(value)}"
-    for text in space.requires:
-        yield f"  require {json.dumps(text)}"
+    for requirement in space.requires:
+        yield from _indent(_requirement(requirement))
     if space.decisions:
         yield "  decisions"
         yield from _decisions(space.decisions, 2)
@@ -102,6 +103,27 @@ def _space(space: Space) -> Iterator[str]:
         yield from _indent(_cell(cell, name, cells))
     yield from _indent(_network("supernet", space.supernet, cells))
     yield from _indent(_network("target", space.target, cells))
+
+
+def _requirement(requirement: Requirement) -> Iterator[str]:
+    of = "" if requirement.table is None else f" of {word(requirement.table)}"
+    yield f"require {json.dumps(requirement.text)}{of}"
+    stack: list[tuple[int, Test]] = [(1, requirement.test)]
+    while stack:
+        level, test = stack.pop()
+        pad = "  " * level
+        match test:
+            case Measure():
+                label = "" if test.label is None else f" {word(test.label)}"
+                yield f"{pad}measure {word(test.name)}{label}"
+            case Amount():
+                yield f"{pad}amount {test.value}"
+            case Negation():
+                yield f"{pad}negation"
+                stack.append((level + 1, test.inner))
+            case Relation():
+                yield f"{pad}relation {json.dumps(test.op)}"
+                stack += [(level + 1, test.right), (level + 1, test.left)]
 
 
 # ---- decisions

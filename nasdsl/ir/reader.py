@@ -17,6 +17,15 @@ from typing import Any, TypeVar
 from nasdsl.ir.cell import After, Arrival, Cell, CellEdge, CellInput, CellNode, Join, Keep, Pick
 from nasdsl.ir.op import Choice, Nested, Par, Prim, Scalar, Seq
 from nasdsl.ir.printer import VERSION, WORDS
+from nasdsl.ir.requirement import (
+    MEASURES,
+    OPERATORS,
+    Amount,
+    Measure,
+    Negation,
+    Relation,
+    Requirement,
+)
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Decision, Network, Space, Stage, TableRules
 
@@ -572,6 +581,57 @@ def _parameter(line: Line, cells: dict[str, Cell]) -> _Item:
     return _Item("parameter", (name, value))
 
 
+# ---- requirements
+
+_TESTS = (Measure, Amount, Relation, Negation)
+
+
+def _require(line: Line, cells: dict[str, Cell]) -> _Item:
+    text = line.word("the text of the requirement")
+    table = line.word("a table") if line.take("of") else None
+    line.end()
+    line.only(*_TESTS)
+    test = line.one(_TESTS, "a test")
+    return _Item("require", Requirement(text=text, test=test, table=table))
+
+
+def _measure(line: Line, cells: dict[str, Cell]) -> Measure:
+    name = line.word("a measure")
+    if name not in MEASURES:
+        raise line.fail(f"there is no measure `{name}`")
+    label = line.word("a label") if name == "count" else None
+    line.end()
+    line.only()
+    return Measure(name=name, label=label)
+
+
+def _amount(line: Line, cells: dict[str, Cell]) -> Amount:
+    value = line.fraction("an amount")
+    line.end()
+    line.only()
+    return Amount(value=value)
+
+
+def _negation(line: Line, cells: dict[str, Cell]) -> Negation:
+    line.end()
+    line.only(*_TESTS)
+    return Negation(inner=line.one(_TESTS, "a test"))
+
+
+def _relation(line: Line, cells: dict[str, Cell]) -> Relation:
+    op = line.word("an operator")
+    if op not in OPERATORS and op not in ("and", "or"):
+        raise line.fail(f"`{op}` is no operator")
+    line.end()
+    line.only(*_TESTS)
+    if len(line.values) != 2:
+        raise line.fail("a relation has two parts")
+    return Relation(op=op, left=line.values[0], right=line.values[1])
+
+
+# ---- the whole
+
+
 def _space(line: Line, cells: dict[str, Cell]) -> Space:
     name = line.word("a name")
     line.end()
@@ -608,6 +668,7 @@ def _space(line: Line, cells: dict[str, Cell]) -> Space:
 _READERS: Mapping[str, Callable[[Line, dict[str, Cell]], Any]] = MappingProxyType(
     {
         "after": _after,
+        "amount": _amount,
         "arrival": _arrival,
         "aux": _stage,
         "cell": _cell,
@@ -620,7 +681,9 @@ _READERS: Mapping[str, Callable[[Line, dict[str, Cell]], Any]] = MappingProxyTyp
         "input": _input,
         "join": _join,
         "keep": _keep,
+        "measure": _measure,
         "name": _named,
+        "negation": _negation,
         "network": _network,
         "node": _node,
         "option": _option,
@@ -629,7 +692,8 @@ _READERS: Mapping[str, Callable[[Line, dict[str, Cell]], Any]] = MappingProxyTyp
         "par": _par,
         "parameter": _parameter,
         "pick": _pick,
-        "require": _named,
+        "relation": _relation,
+        "require": _require,
         "row": _row,
         "rules": _rules,
         "seq": _seq,

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from fractions import Fraction
 
 from nasdsl.ir.formats import ordered
 from nasdsl.ir.genotype import Genotype
+from nasdsl.ir.limits import Limits
+from nasdsl.ir.requirement import Requirement
 from nasdsl.ir.space import Decision, Group, Space, below, options, settings, subsets
 
 #: Labels by decision.
@@ -101,3 +104,43 @@ def number(low: Fraction, high: Fraction, log: bool, rng: random.Random) -> str:
     text = f"{value:.6g}"
     # Rounding may leave the domain at its ends.
     return repr(min(max(float(text), a), b)) if not low <= Fraction(text) <= high else text
+
+
+# ---- under requirements
+
+
+class NothingFound(ValueError):
+    """No architecture was found that meets what is required."""
+
+
+def sample_within(
+    limits: Limits, rng: random.Random, *, uniform: bool = True, tries: int = 1000
+) -> Genotype:
+    """A random architecture that meets every requirement; the law is that of `sample` among these.
+
+    Draws and rejects. Raises NothingFound after `tries` draws, with what failed most.
+    """
+    failed: Counter[Requirement] = Counter()
+    last: dict[Requirement, Genotype] = {}
+    for _ in range(tries):
+        genotype = sample(limits.space, rng, uniform=uniform)
+        violated = limits.first_violation(genotype)
+        if violated is None:
+            return genotype
+        failed[violated] += 1
+        last[violated] = genotype
+    raise NothingFound(_nothing(limits, failed, last))
+
+
+def _nothing(
+    limits: Limits, failed: Counter[Requirement], last: dict[Requirement, Genotype]
+) -> str:
+    tries = sum(failed.values())
+    if not tries:
+        return f"no architecture of `{limits.space.name}`: no try was allowed"
+    worst, times = failed.most_common(1)[0]
+    found = dict(limits.violations(last[worst]))
+    return (
+        f"no architecture of `{limits.space.name}` that meets what is required in {tries:,} tries; "
+        f"`{worst}` failed {times:,} times, the last with {found[worst]}"
+    )

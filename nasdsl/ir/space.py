@@ -10,6 +10,7 @@ from math import comb
 
 from nasdsl.ir.cell import Cell, Keep, Pick
 from nasdsl.ir.op import Op
+from nasdsl.ir.requirement import Requirement
 from nasdsl.ir.shape import Shape
 from nasdsl.source import Span
 
@@ -111,7 +112,7 @@ class Space:
     decisions: tuple[Decision, ...]
     rules: tuple[TableRules, ...]
     format: str
-    requires: tuple[str, ...] = ()
+    requires: tuple[Requirement, ...] = ()
     classes: int | None = None
 
     def decision(self, identity: str) -> Decision:

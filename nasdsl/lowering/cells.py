@@ -31,6 +31,7 @@ from nasdsl.ir.space import Decision, TableRules
 from nasdsl.lowering.blocks import Piece
 from nasdsl.lowering.modules import Def
 from nasdsl.lowering.ops import apply, expected
+from nasdsl.lowering.requirements import requirement
 from nasdsl.lowering.scope import Broken, Closure, Context, Env, Place, block_env, resolve
 from nasdsl.lowering.settled import Settled, settle
 from nasdsl.lowering.values import SetValue, boolean, integer, is_op, number, value
@@ -1040,6 +1041,11 @@ def _finish(work: _Build, cell: Cell, specs: list[_NodeSpec]) -> None:
             requires=_limits(work),
         ),
     )
+    for statement, env, _ in work.definition.statements:
+        if isinstance(statement, ast.Require):
+            found = requirement(ctx, statement, work.env(env), cell.table)
+            if found is not None:
+                ctx.requires.setdefault((cell.table, found.text), found)
     _check_excluded(work, cell)
     _check_none(work, cell)
 

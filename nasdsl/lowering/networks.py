@@ -12,12 +12,14 @@ from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.ir.cell import Cell
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.op import Nested, Op
+from nasdsl.ir.requirement import Requirement
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Decision, Network, Space, Stage
 from nasdsl.lowering import cells
 from nasdsl.lowering.blocks import Block, Flattener, Piece, group, has, lookup
 from nasdsl.lowering.modules import Def
 from nasdsl.lowering.ops import apply, expected
+from nasdsl.lowering.requirements import requirement
 from nasdsl.lowering.scope import (
     Broken,
     Closure,
@@ -578,13 +580,41 @@ def space(
             decisions=tuple(found.decisions.values()),
             rules=tuple(found.rules.values()),
             format=_format(diags, block),
-            requires=tuple(
-                format_value(p.node.value) for p in block.layers if isinstance(p.node, ast.Require)
-            ),
+            requires=(*_requirements(found, block), *found.requires.values()),
             classes=_classes(found),
         )
     except Broken:
         return None
+
+
+def target(
+    diags: Diagnostics,
+    flat: Flattener,
+    definition: Def,
+    overrides: Mapping[str, Any] | None,
+    genotype: Genotype,
+) -> Network | None:
+    """The discrete network of a genotype, without the supernet; None where it is broken."""
+    block = flat.block(definition)
+    if block is None:
+        return None
+    given = dict(overrides or {})
+    try:
+        given.update(_target(diags, flat, block, given))
+        made, _ = network(diags, flat, block, supernet=False, overrides=given, genotype=genotype)
+    except Broken:
+        return None
+    return made
+
+
+def _requirements(ctx: Context, block: Block) -> list[Requirement]:
+    """What the space itself requires; cells have recorded their own."""
+    found = [
+        requirement(ctx, p.node, Env(p.origin.module, block))
+        for p in block.layers
+        if isinstance(p.node, ast.Require)
+    ]
+    return [r for r in found if r is not None]
 
 
 def _settings(

@@ -13,6 +13,7 @@ from nasdsl.ir.cell import Cell
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.op import Op
 from nasdsl.ir.optable import OPS
+from nasdsl.ir.requirement import Requirement
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Decision, TableRules
 from nasdsl.lowering.blocks import Block, Flattener, Piece
@@ -85,6 +86,8 @@ class Context:
     genotype: Genotype | None = None
     decisions: dict[str, Decision] = field(default_factory=dict)
     rules: dict[str, TableRules] = field(default_factory=dict)
+    #: What cells require, by table and text.
+    requires: dict[tuple[str, str], Requirement] = field(default_factory=dict)
     #: Decisions of the alternative being elaborated, innermost last.
     nesting: list[list[Decision]] = field(default_factory=list)
     #: Which piece of syntax owns an identity.

@@ -31,7 +31,7 @@ def space_report(space: Space) -> dict[str, Any]:
         "input": str(space.supernet.inp),
         "classes": space.classes,
         "format": space.format,
-        "requires": list(space.requires),
+        "requires": [str(r) for r in space.requires],
         "decisions": {
             "count": len(every(space.decisions)),
             "owners": [
