@@ -124,7 +124,14 @@ def ordered(genotype: Genotype, space: Space) -> Genotype:
         at = first.setdefault(node, i)
         fixed = rows.get(decision.id, (0, True))[1]
         rank[decision.id] = (at, i if fixed else 0)
-    picks = tuple(sorted(genotype.picks, key=lambda p: rank[p[0]]))
+    # The sources of a `pick` are a set; they stand as the space lists them.
+    sets = {d.id: d.labels for d in _every(space.decisions) if d.kind == "subset"}
+    picks = tuple(
+        sorted(
+            genotype.picks,
+            key=lambda p: (*rank[p[0]], sets[p[0]].index(p[1]) if p[0] in sets else 0),
+        )
+    )
     return replace(genotype, picks=picks)
 
 

@@ -30,6 +30,8 @@ class Slot:
     inner: tuple[str, ...]
     cells: dict[str, tuple[str, ...]]
     bare: frozenset[str]
+    #: The description, where nothing in the operation is decided.
+    fixed: str | None
 
 
 def slot_of(identity: str, ops: list[Op], inner: tuple[str, ...]) -> Slot:
@@ -53,7 +55,12 @@ def slot_of(identity: str, ops: list[Op], inner: tuple[str, ...]) -> Slot:
                 bare.add(label)
     else:
         cells[""] = tuple(tables_in(op))
-    return Slot(identity, op, means, inner, cells, frozenset(bare))
+    fixed = None if _open(op) else described(op, {})
+    return Slot(identity, op, means, inner, cells, frozenset(bare), fixed)
+
+
+def _open(op: Op) -> bool:
+    return isinstance(op, Choice | Varied | Nested) or any(_open(p) for p in parts(op))
 
 
 def operations(
@@ -65,7 +72,7 @@ def operations(
     """
     within = inside(slot, picks)
     if not isinstance(slot.op, Choice) or slot.op.decision != slot.identity:
-        text = described(slot.op, picks, cells)
+        text = slot.fixed if slot.fixed is not None else described(slot.op, picks, cells)
         return [] if text == ZERO else [(text, text + within)]
     found = []
     for label in picks.get(slot.identity, ()):

@@ -127,18 +127,22 @@ class Wiring:
     ) -> tuple[Vertex, ...]:
         """The discrete cell of a table; the last vertex is its output.
 
-        A vertex at which nothing arrives has no terms, and is zero. `cells` names cells inside.
+        A node at which nothing arrives is not there: nothing reads it, though it keeps its number.
+        `cells` names cells inside.
         """
         found = self.tables[table]
         vertices: list[Vertex] = []
         at: dict[str, int] = {}
+        dropped: set[str] = set()
         for entry, slot in zip(found.cell.inputs, found.inputs, strict=True):
             at[entry.name] = len(vertices)
             extra = inside(slot, picks)
             vertices.append(Vertex(entry.name, "input", (), extra or IDENTITY))
         for node in found.cell.nodes:
             arriving = self._arrivals(found, node.name, picks, cells)
-            terms = tuple((op, at[source]) for source, _, op in arriving)
+            terms = tuple((op, at[source]) for source, _, op in arriving if source not in dropped)
+            if not terms:
+                dropped.add(node.name)
             after = operations(found.after[node.name], picks, cells)
             at[node.name] = len(vertices)
             vertices.append(Vertex(node.name, node.how, terms, after[0][1] if after else IDENTITY))
@@ -149,7 +153,7 @@ class Wiring:
         if replaced is not None:
             output = Join(how="concat", parts=tuple(Arrival(node=n) for n in replaced))
             through, chosen = {}, None
-        build = _Output(vertices, at, through, chosen, picks, cells)
+        build = _Output(vertices, at, dropped, through, chosen, picks, cells)
         op, last = build.add(output)
         if op != IDENTITY or last != len(vertices) - 1:
             vertices.append(Vertex("out", "sum", ((op, last),)))
@@ -241,6 +245,7 @@ class _Output:
 
     vertices: list[Vertex]
     at: dict[str, int]
+    dropped: set[str]
     #: Edges to the output, and which of them were picked, where that is decided.
     through: dict[str, Slot]
     chosen: tuple[str, ...] | None
@@ -262,7 +267,7 @@ class _Output:
                     return ops[0], at
                 self.vertices.append(Vertex("out", "sum", tuple((op, at) for op in ops)))
             case Join():
-                # What was not picked is no part of a join; what yields zeros is.
+                # What is not there is no part of a join; what yields zeros is.
                 terms = tuple(self.add(p) for p in output.parts if not self._left_out(p))
                 self.vertices.append(Vertex("out", output.how, terms))
             case After():
@@ -272,12 +277,10 @@ class _Output:
         return IDENTITY, len(self.vertices) - 1
 
     def _left_out(self, part: Output) -> bool:
-        return (
-            isinstance(part, Arrival)
-            and self.chosen is not None
-            and part.node in self.through
-            and part.node not in self.chosen
-        )
+        if not isinstance(part, Arrival):
+            return False
+        unpicked = self.chosen is not None and part.node not in self.chosen
+        return part.node in self.dropped or (unpicked and part.node in self.through)
 
 
 def _outline(cell: Cell) -> tuple[int, list[str], list[str]]:

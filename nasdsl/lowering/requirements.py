@@ -66,11 +66,23 @@ def _amount(ctx: Context, node: ast.Value, env: Env, table: str | None) -> Test:
             if len(node.args) != 1 or node.args[0].name is not None:
                 raise ctx.fail("E112", node.span, "`count` takes one operation: `count(none)`")
             return _measure(ctx, node.func, format_value(node.args[0].value), table)
-        case ast.Binary(op="+" | "-" | "*" | "/" | "//") if named(node):
+        case ast.Binary(op="+" | "-" | "*" | "/" | "//") if _measures_something(node):
             left, right = (_amount(ctx, part, env, table) for part in (node.left, node.right))
             return Relation(op=node.op, left=left, right=right)
         case _:
             return Amount(value=number(ctx, node, env, None))
+
+
+def _measures_something(node: ast.Value) -> bool:
+    match node:
+        case ast.Binary():
+            return _measures_something(node.left) or _measures_something(node.right)
+        case ast.Call() if isinstance(node.func, ast.Name):
+            return node.func.text in MEASURES
+        case ast.Name():
+            return node.text in MEASURES
+        case _:
+            return False
 
 
 def _measure(ctx: Context, node: ast.Name, label: str | None, table: str | None) -> Measure:
