@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from nasdsl.ir.op import Prim
+from nasdsl.ir.optable import squeezed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +88,7 @@ def _factorized_reduce(prim: Prim) -> Saved:
 
 def _squeeze_excite(prim: Prim) -> Saved:
     # Mean, bottleneck, its expansion, gate; and the input for the product.
-    hidden = prim.inp.channels // prim.integer("ratio")
+    hidden = squeezed(prim)
     return Saved(input=True, values=3 * prim.inp.channels + hidden, trained=True)
 
 
@@ -124,6 +125,7 @@ SAVED: Mapping[str, Rule] = MappingProxyType(
         "layer_norm": _layer_norm,
         "max_pool": _max_pool,
         "avg_pool": _input,
+        "narrow": _view,
         "global_avg_pool": _nothing,
         "flatten": _view,
         "factorized_reduce": _factorized_reduce,

@@ -127,6 +127,8 @@ CASES = (
     (["linear", "layer_norm", "bn", "class_token", "position"], SEQUENCE, {}),
     (["layer_norm"], SEQUENCE, {"affine": False}),
     (["token"], SEQUENCE, {"index": 0}),
+    (["narrow"], IMAGE, {"out": 3}),
+    (["squeeze_excite"], IMAGE, {"ratio": 2, "divisor": 8}),
     (["global_avg_pool", "flatten", "squeeze_excite", "factorized_reduce"], IMAGE, {}),
     (["factorized_reduce"], EVEN, {"bias": True}),
     (["patch_embed"], EVEN, {"patch": 4}),
