@@ -81,6 +81,8 @@ class _Emitter:
     # ---- nodes
 
     def call(self, path: str, op: Prim, x: fx.Node) -> fx.Node:
+        if op.kind == "narrow":  # a view needs no module
+            return self.function(torch.narrow, x, 1, 0, op.out.channels, span=op.span)
         self._install(path, lambda: module(op))
         node = self.graph.call_module(path, (x,))
         return _stamp(node, op.span, path)

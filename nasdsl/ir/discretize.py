@@ -180,6 +180,7 @@ def _most_edges(rules: TableRules) -> int | None:
 class _Graph:
     """The edges of a cell, of which `taken` says what is there, by target."""
 
+    table: str
     edges: tuple[tuple[str, str], ...]
     taken: dict[str, set[str]]
     #: Nodes that the output reads without an edge of their own.
@@ -193,7 +194,7 @@ class _Graph:
         bound = {source for source, target in edges if target == "out"}
         cell = next((c for _, _, c in space.supernet.cells() if c.table == rules.table), None)
         read = set(arrivals(cell.output)) if cell is not None else set()
-        return _Graph(edges, taken, frozenset(read - bound))
+        return _Graph(rules.table, edges, taken, frozenset(read - bound))
 
     def live(self) -> list[tuple[str, str]]:
         """The edges on paths from an input to the output."""
@@ -217,7 +218,10 @@ class _Graph:
 def _drop(
     graph: _Graph, free: set[str], strength: Mapping[tuple[str, str], float], most: int | None
 ) -> None:
-    """Drop the weakest edges until a cell has no more than it may; ties: later ones first."""
+    """Drop the weakest edges until a cell has no more than it may; ties: later ones first.
+
+    Raises DiscretizeError where the path that is left is longer than that.
+    """
     while most is not None and len(live := graph.live()) > most:
         ranked = sorted(
             (edge for edge in reversed(live) if edge[1] in free), key=lambda e: strength[e]
@@ -228,7 +232,10 @@ def _drop(
                 break
             graph.taken[target].add(source)
         else:
-            raise DiscretizeError(f"no cell with at most {most} edges is left")
+            raise DiscretizeError(
+                f"the weights leave no path to the output of `{graph.table}` with at most {most} "
+                f"edge{'s' * (most != 1)} (`require`)"
+            )
 
 
 def entropy(weights: Sequence[float]) -> float:

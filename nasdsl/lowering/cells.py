@@ -25,7 +25,7 @@ from nasdsl.ir.cell import (
     shares,
     subset_identity,
 )
-from nasdsl.ir.op import Choice, Op, Prim, is_none
+from nasdsl.ir.op import Choice, Op, Prim, Seq, is_identity, is_none
 from nasdsl.ir.shape import Shape, strided
 from nasdsl.ir.space import Decision, TableRules
 from nasdsl.lowering.blocks import Piece
@@ -495,6 +495,10 @@ def _rules(work: _Build) -> tuple[tuple[Keep, ...], tuple[Pick, ...]]:
                     Keep(targets=(target,), count=count, exclude=exclude),
                     statement.span,
                 )
+        elif isinstance(statement.count, ast.Name) and statement.count.text == "all":
+            # Every edge arrives and nothing is decided: undoes what a parent picks.
+            for target in targets:
+                picks.pop(target, None)
         else:
             for target in targets:
                 picks[target] = (Pick(targets=(target,), count=count), statement.span)
@@ -639,8 +643,6 @@ def _edge(
     place = work.place(identity, stride, shape.channels, width)
     if edge.op is None:
         op: Op = _identity(shape, edge.span)
-        if work.settled is not None and edge.target != "out" and shape.channels > width:
-            op = _narrowed(shape, width, edge.span)
     else:
         env = work.env(edge.env)
         if ctx.genotype is not None and _dropped(work, edge, identity, keeps, env):
@@ -660,6 +662,8 @@ def _edge(
                     else (Label(work.stride_at, f"stride {work.stride} comes from here"),),
                 )
                 raise Broken
+    if work.settled is not None and work.settled.widths and edge.target != "out":
+        op = _narrowed(op, width)
     picked = ctx.genotype is not None and bool(ctx.genotype.of(identity))
     if isinstance(op, Prim) and op.kind == "none" and not picked:
         # As the fixed op of an edge `none` removes it; picked by a genotype it yields zeros.
@@ -676,15 +680,16 @@ def _width(work: _Build, edge: _EdgeSpec) -> int:
     return work.settled.widths.get(edge.target, work.width)
 
 
-def _narrowed(shape: Shape, width: int, span: Span) -> Prim:
-    """An edge from a wider node hands on the first channels (`truncate` of NAS-Bench-101)."""
-    return Prim(
-        kind="narrow",
-        attrs=(("out", width),),
-        inp=shape,
-        out=shape.with_channels(width),
-        span=span,
-    )
+def _narrowed(op: Op, width: int) -> Op:
+    """Of more channels than its target has an edge hands on the first (NAS-Bench-101)."""
+    if op.out.channels <= width:
+        return op
+    out = op.out.with_channels(width)
+    made = Prim(kind="narrow", attrs=(("out", width),), inp=op.out, out=out, span=op.span)
+    if is_identity(op):
+        return made
+    parts = op.parts if isinstance(op, Seq) else (op,)
+    return Seq(parts=(*parts, made), inp=op.inp, out=out, span=op.span)
 
 
 def _stride_help(work: _Build) -> str:

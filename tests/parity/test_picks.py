@@ -11,7 +11,7 @@ from nasdsl.ir.cell import Cell
 # The fixtures have a batch-norm behind the pooling, which the published space lacks. Without output
 # weights nothing is picked at `out`.
 VARIANTS = """nas 1
-from "nasbench101.nas" import conv_bn_relu, nasbench1shot1, nb1shot1_s1, nb1shot1_s3
+from "nasbench101.nas" import conv_bn_relu, nb1shot1_s1, nb1shot1_s2, nb1shot1_s3
 
 ops pooled {
   maxpool3x3      = max_pool(3) >> bn(affine = false)
@@ -19,30 +19,23 @@ ops pooled {
   conv1x1_bn_relu = conv_bn_relu(1)
 }
 
-space base extends nasbench1shot1 {
+space s1_ow extends nb1shot1_s1 {
   cell c { node x[nodes] : one_of pooled }
 }
-space s1 extends base {
-  cell c { pick 2 per {x[3], x[4]} }
-}
-space s2 extends base {
-  cell c {
-    pick 1 per x[2]
-    pick 2 per {x[3], x[4]}
-  }
-}
-space s3 extends base {
-  nodes = 5
-  cell c {
-    pick 1 per {x[2], x[3]}
-    pick 2 per {x[4], x[5]}
-  }
-}
-space s1_ow extends nb1shot1_s1 {
+space s2_ow extends nb1shot1_s2 {
   cell c { node x[nodes] : one_of pooled }
 }
 space s3_ow extends nb1shot1_s3 {
   cell c { node x[nodes] : one_of pooled }
+}
+space s1 extends s1_ow {
+  cell c { pick all per out }
+}
+space s2 extends s2_ow {
+  cell c { pick all per out }
+}
+space s3 extends s3_ow {
+  cell c { pick all per out }
 }
 """
 
