@@ -1,48 +1,180 @@
-"""Parameters and multiply-adds of networks, from shapes alone."""
+"""Parameters and multiply-adds of networks, from shapes alone, as numbers and as expressions.
+
+What is counted: trainable parameters; multiply-adds of convolutions, linear maps and attention
+products for one sample; bias additions apart. Normalisation, pooling, activations and sums are not
+counted, as in the tables of the field; `torch.utils.flop_counter` counts the same, two for each
+multiply-add. An architecture counts as it is written: also operations from which no path leads to
+the output, which the benchmarks count and the built network leaves out (`of_built`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 
+from nasdsl.ir import memory
 from nasdsl.ir.cell import Cell, operations
-from nasdsl.ir.op import Choice, Nested, Op, Prim, parts
+from nasdsl.ir.expression import CostError, Expression, Term, total
+from nasdsl.ir.op import Choice, Nested, Op, Prim, Seq, Varied, parts
 from nasdsl.ir.optable import Cost, cost
 from nasdsl.ir.space import Network, Space, Stage
+from nasdsl.ir.steps import Step, decided, every, settings, steps
+
+#: What is added up over primitives.
+MEASURES = ("params", "macs", "bias")
 
 
-def of_op(op: Op) -> Cost:
-    """Everything inside an operation; of a choice all options, as a supernet holds them."""
+def of_op(op: Op, copies: int = 1) -> Cost:
+    """Everything inside an operation; of a choice all options, as a supernet holds them.
+
+    Of a primitive under several settings the largest, of which the others are slices. `copies`
+    is how often the operation runs for one sample, see `fold`.
+    """
     match op:
         case Prim():
-            return cost(op)
+            return _run(cost(op), copies)
+        case Varied():
+            found = [cost(option) for option in op.options]
+            largest = (max(getattr(c, measure) for c in found) for measure in MEASURES)
+            return _run(Cost(*largest), copies)
         case Nested():
-            return of_cell(op.cell)
+            return of_cell(op.cell, copies)
         case _:
             total = Cost()
             for part in parts(op):
-                total = total + of_op(part)
+                total = total + of_op(part, copies)
+                if isinstance(op, Seq):
+                    copies = _behind(part, copies)
             return total
 
 
-def of_cell(cell: Cell) -> Cost:
+def _run(found: Cost, copies: int) -> Cost:
+    return found if copies == 1 else Cost(found.params, found.macs * copies, found.bias * copies)
+
+
+def _behind(op: Op, copies: int) -> int:
+    """How many pieces of a sample there are behind an operation."""
+    match op:
+        case Prim(kind="fold"):
+            return copies * op.inp.dims[0]
+        case Prim(kind="unfold"):
+            return max(1, copies // op.integer("n"))
+        case Seq():
+            for part in op.parts:
+                copies = _behind(part, copies)
+    return copies
+
+
+def of_cell(cell: Cell, copies: int = 1) -> Cost:
     total = Cost()
     for _, op in operations(cell):
-        total = total + of_op(op)
+        total = total + of_op(op, copies)
     return total
 
 
-def of_stage(stage: Stage) -> Cost:
-    return of_cell(stage.body) if isinstance(stage.body, Cell) else of_op(stage.body)
+def of_stage(stage: Stage, copies: int = 1) -> Cost:
+    if isinstance(stage.body, Cell):
+        return of_cell(stage.body, copies)
+    return of_op(stage.body, copies)
+
+
+def of_stages(network: Network) -> tuple[Cost, ...]:
+    """The cost of each stage."""
+    found: list[Cost] = []
+    copies: list[int] = []
+    for stage in network.stages:
+        arriving = copies[stage.inputs[-1]] if stage.inputs[-1] >= 0 else 1
+        found.append(of_stage(stage, arriving))
+        body = stage.body
+        copies.append(arriving if isinstance(body, Cell) else _behind(body, arriving))
+    return tuple(found)
 
 
 def of_network(network: Network, *, aux: bool = False) -> Cost:
     """All stages; the auxiliary head only when asked for, as the papers count."""
     total = Cost()
-    for stage in network.stages:
-        total = total + of_stage(stage)
+    for found in of_stages(network):
+        total = total + found
     if aux and network.aux is not None:
         total = total + of_stage(network.aux)
     return total
+
+
+def of_built(network: Network, *, dense: bool = False, aux: bool = False) -> Cost:
+    """What is built and runs: operations from which no path leads to the output left out.
+
+    For a network without decisions, or `dense` for a supernet.
+    """
+    made = steps(network, dense=dense, aux=aux)
+    total = Cost()
+    for i in sorted(made.live()):
+        step = made.steps[i]
+        if step.op is not None:
+            total = total + of_op(step.op, step.copies)
+    return total
+
+
+# ---- expressions over the choices
+
+
+def expression(space: Space, measure: str, *, supernet: bool = False) -> Expression:
+    """A measure of the target network over the choices of its space, or of the supernet.
+
+    `params`, `macs`, `bias`: with the indicators of a genotype, exactly the cost of the network
+    lowered with that genotype. `saved`: bytes of activations per sample that a training step of
+    that network keeps, an upper estimate (see `memory.terms`). The auxiliary head is not counted.
+    """
+    network = space.supernet if supernet else space.target
+    if measure == "saved":
+        found = memory.terms(space, network)
+    elif measure in MEASURES:
+        found = (t for step in steps(network, space=space).steps for t in _terms(step, measure))
+    else:
+        raise CostError(f"unknown measure `{measure}`: {', '.join((*MEASURES, 'saved'))}")
+    return Expression(
+        measure=measure, terms=total(found), labels=labels(space), stay=stay(space, network)
+    )
+
+
+def _terms(step: Step, measure: str) -> Iterator[Term]:
+    if step.op is None:
+        return
+    for factors, prim in settings(step):
+        amount = getattr(_run(cost(prim), step.copies), measure)
+        if amount:
+            yield Term(amount, factors)
+
+
+def labels(space: Space) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The options of every decision of a space."""
+    return tuple((d.id, d.labels) for d in every(space.decisions).values())
+
+
+def stay(space: Space, network: Network) -> tuple[tuple[str, Fraction], ...]:
+    """The share of its node's edges that stay, for each decision under a `keep N` rule."""
+    found: dict[str, Fraction] = {}
+
+    def inside(cell: Cell) -> None:
+        for keep in cell.keeps:
+            for target in keep.targets:
+                rows = decided(cell, target)
+                if keep.count is not None and keep.count < len(rows):
+                    found.update((row, Fraction(keep.count, len(rows))) for row in rows)
+        for _, op in operations(cell):
+            nested(op)
+
+    def nested(op: Op) -> None:
+        if isinstance(op, Nested):
+            inside(op.cell)
+        for part in parts(op):
+            nested(part)
+
+    for stage in network.stages:
+        if isinstance(stage.body, Cell):
+            inside(stage.body)
+        else:
+            nested(stage.body)
+    return tuple(found.items())
 
 
 def choices(network: Network) -> Iterator[tuple[str, Choice]]:

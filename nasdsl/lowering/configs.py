@@ -30,6 +30,7 @@ from nasdsl.ir.config import (
 from nasdsl.ir.schema import BLOCKS, FORMS, REQUIRED, SLOTS, Param, Spec
 from nasdsl.ir.shape import Shape
 from nasdsl.lowering.blocks import Block, Flattener, Piece, lookup
+from nasdsl.lowering.elsewhere import bundled_hint
 from nasdsl.lowering.modules import Def, Module
 from nasdsl.lowering.scope import Broken
 from nasdsl.lowering.values import HUGE, MANY, division, named_dims
@@ -733,7 +734,7 @@ class Configs:
                     "E101",
                     _entry(node, name),
                     f"unknown {kind} `{name}`",
-                    did_you_mean(name, known),
+                    bundled_hint(name, (kind,)) or did_you_mean(name, known),
                 )
             else:
                 self.fail("E406", node.span, f"a list of {kind}s is wanted here")

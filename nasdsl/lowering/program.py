@@ -19,6 +19,7 @@ from nasdsl.ir.space import Decision, Network, Space
 from nasdsl.lowering import networks, pairs
 from nasdsl.lowering.blocks import Block, Flattener
 from nasdsl.lowering.configs import Configs
+from nasdsl.lowering.elsewhere import VALUES, bundled_hint
 from nasdsl.lowering.modules import Def, Loader, Module, library
 from nasdsl.lowering.requirements import measured, read, requirement
 from nasdsl.lowering.scope import Context, Env
@@ -345,8 +346,9 @@ def _names(program: Program, node: Any, local: _Locals, module: Module) -> None:
 def _unknown(program: Program, name: str, span: Span, module: Module, where: str = "") -> None:
     if name in module.lost:
         return
-    found = did_you_mean(name, [*module.names, *OPS, *_FREE], limit=0)
-    if found is not None:
+    library = bundled_hint(name, VALUES)
+    found = library or did_you_mean(name, [*module.names, *OPS, *_FREE], limit=0)
+    if found is not None and library is None:
         known = module.names.get(found.split("`")[1])
         if known is not None:
             found += f" defined {known.span.source.name}:{known.span.line}"

@@ -12,6 +12,7 @@ from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Decision
 from nasdsl.lowering.blocks import Block, Piece
+from nasdsl.lowering.elsewhere import OPERATIONS, VALUES, bundled_hint
 from nasdsl.lowering.modules import Def, all_candidates
 from nasdsl.lowering.scope import (
     Broken,
@@ -196,6 +197,10 @@ def unknown(ctx: Context, node: ast.Name, env: Env, what: str, where: str = "") 
     if node.parts[0] in env.module.lost:
         return Broken()
     names = known_ops(ctx, env)
+    kinds = {"op": OPERATIONS, "op set": ("ops",)}.get(what, VALUES)
+    near = bundled_hint(node.text, kinds)
+    if near is not None:
+        return ctx.fail("E101", node.span, f"unknown {what} `{node.text}`{where}", near)
     near = did_you_mean(node.text, names, limit=0)
     if near is not None:
         name = near.split("`")[1]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nasdsl.ir.op import Prim
+from nasdsl.ir.optable import squeezed
 
 
 class Zeros(nn.Module):
@@ -69,4 +70,4 @@ class SqueezeExcite(nn.Module):
 
 
 def squeeze_excite(prim: Prim) -> nn.Module:
-    return SqueezeExcite(prim.inp.channels, prim.inp.channels // prim.integer("ratio"))
+    return SqueezeExcite(prim.inp.channels, squeezed(prim))

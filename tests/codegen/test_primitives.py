@@ -104,7 +104,10 @@ CASES = {
         variants({"out": 6}, {"bias": False, "affine": True}, {"bias": True, "affine": False}),
         (IMAGE, Shape("image", (3, 8, 8)), Shape("image", (3, 1, 2))),
     ),
-    "squeeze_excite": (variants({}, {"ratio": 2}, {"ratio": 4}), (*SPATIAL,)),
+    "squeeze_excite": (
+        variants({"divisor": 1}, {"ratio": 2}, {"ratio": 4}, {"ratio": 2, "divisor": 8}),
+        (*SPATIAL,),
+    ),
     "patch_embed": ([{"patch": 2, "out": 5}], (Shape("image", (3, 6, 4)),)),
     "class_token": ([{}], (SEQUENCE,)),
     "position": ([{}], (SEQUENCE,)),
