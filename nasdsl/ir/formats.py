@@ -97,7 +97,7 @@ def check(genotype: Genotype, space: Space) -> Genotype:
                 f"space `{space.name}` has no decision `{identity}`"
                 + _advice(identity, list(known))
             )
-        if label not in decision.labels:
+        if not decision.allows(label):
             raise GenotypeError(
                 f"`{identity}` has no option `{label}`" + _advice(label, decision.labels)
             )

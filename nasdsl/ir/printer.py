@@ -33,7 +33,7 @@ VERSION = 1
 #: Words that mean something in a line; names equal to one are quoted.
 WORDS = frozenset(
     "after all arrival aux cell choice classes count decision decisions edge except format from "
-    "input ir join keep kind name network node option out output par parameter per pick require "
+    "high input ir join keep kind log low name network node option out output par parameter per pick require "
     "row rules seq space stage stride table width".split()
 )
 
@@ -117,6 +117,8 @@ def _decisions(decisions: tuple[Decision, ...], depth: int) -> Iterator[str]:
             continue
         count = "" if item.count is None else f" count {item.count}"
         head = f"decision {word(item.id)} table {word(item.table)} kind {word(item.kind)}{count}"
+        if item.low is not None and item.high is not None:
+            head += f" low {item.low} high {item.high}" + (" log" if item.log else "")
         # An option without decisions of its own and none at all are two things.
         yield "  " * level + head + (" nested" if item.nested else "")
         below: list[tuple[int, Decision | str]] = []

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -118,6 +119,12 @@ class Line:
         if not re.fullmatch(r"-?\d{1,40}", text):
             raise self.fail(f"{what} is a whole number, not `{text}`")
         return int(text)
+
+    def fraction(self, what: str) -> Fraction:
+        text = self.word(what)
+        if not re.fullmatch(r"-?\d{1,40}(?:/0*[1-9]\d{0,39})?", text):
+            raise self.fail(f"{what} is an exact number, not `{text}`")
+        return Fraction(text)
 
     def shape(self, what: str = "a shape") -> Shape:
         text = self.word(what)
@@ -324,6 +331,11 @@ def _decision(line: Line, cells: dict[str, Cell]) -> Decision:
     line.expect("kind")
     kind = line.word("a kind")
     count = line.integer("a count") if line.take("count") else None
+    low = line.fraction("a bound") if line.take("low") else None
+    high = line.fraction("a bound") if line.take("high") else None
+    log = line.take("log")
+    if (low is None) != (high is None):
+        raise line.fail("a domain has `low` and `high`")
     nesting = line.take("nested")
     line.end()
     labels, groups = _options(line)
@@ -339,6 +351,9 @@ def _decision(line: Line, cells: dict[str, Cell]) -> Decision:
         labels=labels,
         nested=tuple(nested) if nesting else (),
         count=count,
+        low=low,
+        high=high,
+        log=log,
     )
 
 

@@ -105,9 +105,7 @@ def _value(ctx: Context, node: ast.Value, env: Env, place: Place | None) -> Any:
         case ast.IntDomain():
             return _int_domain(ctx, node, env, place)
         case ast.FloatDomain():
-            low = number(ctx, node.low, env, place)
-            _decide(ctx, node, place, ("float",), count=-1)
-            return low
+            return _float_domain(ctx, node, env, place)
         case ast.ListOf():
             return _list(ctx, node, env, place)
         case ast.SetOf():
@@ -576,6 +574,10 @@ def _decide(
     place: Place | None,
     labels: Sequence[str],
     count: int | None = None,
+    *,
+    low: Fraction | None = None,
+    high: Fraction | None = None,
+    log: bool = False,
 ) -> str:
     ctx.decided += 1
     if place is None:
@@ -590,6 +592,9 @@ def _decide(
             kind="value",
             labels=tuple(labels),
             count=count,
+            low=low,
+            high=high,
+            log=log,
             span=node.span,
         )
     )
@@ -632,6 +637,18 @@ def _int_domain(ctx: Context, node: ast.IntDomain, env: Env, place: Place | None
     identity = _decide(ctx, node, place, labels)
     picked = ctx.genotype.of(identity) if ctx.genotype else ()
     return Fraction(picked[0] if picked and picked[0] in labels else labels[-1])
+
+
+def _float_domain(ctx: Context, node: ast.FloatDomain, env: Env, place: Place | None) -> Fraction:
+    """A number from a domain without listed options: its picked value, else the lower bound."""
+    low = number(ctx, node.low, env, place)
+    high = number(ctx, node.high, env, place)
+    if high < low or (node.log and low <= 0):
+        at = " on a logarithmic scale" if node.log else ""
+        raise ctx.fail("E221", node.span, f"no number lies in {float(low)}..{float(high)}{at}")
+    identity = _decide(ctx, node, place, ("float",), count=-1, low=low, high=high, log=node.log)
+    picked = ctx.genotype.of(identity) if ctx.genotype else ()
+    return Fraction(picked[0]) if picked else low
 
 
 # ---- calls
