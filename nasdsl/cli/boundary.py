@@ -118,7 +118,7 @@ def _failure(error: BaseException) -> click.ClickException:
         return Failure(text, MISSING)
     expected = {
         "PlanError", "RunError", "DataError", "CheckpointError", "GenotypeError", "OSError",
-        "DiscretizeError", "NotExecutable", "ReadError",
+        "DiscretizeError", "NotExecutable", "ReadError", "Disagreement",
     }  # fmt: skip
     if names & expected:
         return Failure(text)

@@ -208,9 +208,7 @@ class _Emitter:
                 terms.append(self.function(torch.mul, weight, value, span=option.span))
         return self.total(terms, op.span) if terms else None
 
-    def picked(
-        self, op: Choice, x: fx.Node, path: str, labels: tuple[str, ...]
-    ) -> fx.Node | None:
+    def picked(self, op: Choice, x: fx.Node, path: str, labels: tuple[str, ...]) -> fx.Node | None:
         """The picked options alone, their modules named as in the whole supernet."""
         terms = []
         for label in labels:

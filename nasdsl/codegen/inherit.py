@@ -114,9 +114,7 @@ def _places(graph: fx.GraphModule) -> dict[tuple[str, ...], list[_Call]]:
     return found
 
 
-def _align(
-    ours: list[_Call], theirs: list[_Call]
-) -> tuple[list[_Pair], list[_Call]]:
+def _align(ours: list[_Call], theirs: list[_Call]) -> tuple[list[_Pair], list[_Call]]:
     """Longest common subsequence of equal operations; what of `theirs` is in none."""
     a, b = [_key(c.op) for c in ours], [_key(c.op) for c in theirs]
     longest = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]

@@ -16,9 +16,11 @@ class Part(nn.Module):
     """`part(x)` is `supernet(x, mix)` with the one-hot mix of a genotype, in evaluation mode.
 
     It has the supernet's shapes and normalisation (batch-norms without affine parameters, those
-    behind pooling), copies of its weights, and the names its modules have there. Where a node
-    takes a mean or a product of fewer edges than the supernet has, the two differ: the network of
-    the genotype is meant. Raises NotExecutable for a genotype whose cells join other nodes.
+    behind pooling), copies of its weights, and the names its modules have there. Where an edge
+    that the genotype drops holds more than its choice (`one_of … + skip`), or a node takes a mean
+    or a product of the edges that stay, a mix of zeros and ones says something else; the part is
+    then the network of the genotype. Raises NotExecutable for a genotype whose cells join other
+    nodes than the supernet's.
     """
 
     plain: fx.GraphModule
@@ -38,6 +40,7 @@ class Part(nn.Module):
                 supernet.space.supernet, "discrete", modules=supernet.in_mode("dense").graph,
                 picks=picks,
             )  # fmt: skip
+        self.inp = supernet.space.supernet.inp
         # Copies: measuring statistics for a part must not move those of the supernet.
         self.plain = copy.deepcopy(emitted.module)
 
