@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from torch import fx
+from torch.export import ExportedProgram
 
 from nasdsl.codegen.program import program, samples
 from nasdsl.ir.shape import Shape
@@ -41,11 +42,14 @@ def require() -> None:
             ) from None
 
 
-def write_onnx(graph: fx.GraphModule, shape: Shape, path: Path) -> None:
+def write_onnx(
+    graph: fx.GraphModule, shape: Shape, path: Path, *, made: ExportedProgram | None = None
+) -> None:
     """Write a network in evaluation mode: input `x (batch, …)`, output `y`, any batch size.
 
-    The exporter by `torch.export` is taken: the older one by tracing writes wrong permutations
-    for dimensions that count from the end. Raises MissingExtra.
+    `made` saves the work of making its program anew. The exporter by `torch.export` is taken: the
+    older one by tracing writes wrong permutations for dimensions that count from the end. Raises
+    MissingExtra.
     """
     require()
     # The exporter tells on stdout how far it is, and in its log that torchvision is missing.
@@ -55,12 +59,12 @@ def write_onnx(graph: fx.GraphModule, shape: Shape, path: Path) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            made = torch.onnx.export(
-                program(graph, shape), input_names=["x"], output_names=["y"], verbose=False
+            found = torch.onnx.export(
+                made or program(graph, shape), input_names=["x"], output_names=["y"], verbose=False
             )
-            if made is None:
+            if found is None:
                 raise Disagreement("torch.onnx.export gave no program")
-            made.save(str(path), external_data=False)
+            found.save(str(path), external_data=False)
     finally:
         log.setLevel(level)
 

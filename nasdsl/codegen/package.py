@@ -40,6 +40,7 @@ import torch
 from torch import Tensor, device, nn
 from torch.nn import functional as F
 
+
 '''
 
 _READER = '''
