@@ -46,13 +46,13 @@ def compile_(
 ) -> None:
     """Compile TARGET (a .nas file or a bundled name) to a supernet, or to one architecture."""
     from nasdsl import driver
-    from nasdsl.ir import formats
+    from nasdsl.ir.formats import forms
 
     loaded = driver.load(target)
     made = driver.space(loaded, space, parameters)
     genotype = None
     if text is not None:
-        genotype = formats.parse(_text(text), made)
+        genotype = forms.parse(_text(text), made)
         made = driver.space(loaded, space, parameters, genotype=genotype)
     if what == "ir":
         from nasdsl.ir.printer import print_space
@@ -82,7 +82,7 @@ def compile_(
     if out is None:
         return
     if genotype is not None:
-        found = formats.dumps(
+        found = forms.dumps(
             genotype, made, None if made.format in ("darts", "nasbench201") else "nas"
         )
         package.write_network(
@@ -174,7 +174,7 @@ def export(
     if order.changed():
         raise Failure(f"{order.changed()[0]} speaks of a network: --as model, onnx or torch", 2)
     from nasdsl import driver
-    from nasdsl.ir import formats
+    from nasdsl.ir.formats import forms
     from nasdsl.ir.genotype import loads
 
     if (Path(source) / "run.json").is_file():
@@ -193,7 +193,7 @@ def export(
         made = driver.space(
             loaded, space if loaded.program.find("space", space) else None, parameters
         )
-        genotype = formats.parse(_text(source), made)
+        genotype = forms.parse(_text(source), made)
     if genotype.digest is None:
         from dataclasses import replace
 
@@ -203,7 +203,7 @@ def export(
     chosen = form
     if form == "auto":
         chosen = made.format if made.format in ("darts", "nasbench201") else "nas"
-    written = formats.dumps(genotype, made, chosen)
+    written = forms.dumps(genotype, made, chosen)
     if out is None or str(out) == "-":
         click.echo(written, nl=False)
         return

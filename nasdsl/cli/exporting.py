@@ -121,7 +121,7 @@ def _is_run(place: str | Path) -> bool:
 
 def _subject(order: Order) -> _Subject:
     from nasdsl import driver
-    from nasdsl.ir import formats
+    from nasdsl.ir.formats import forms
     from nasdsl.ir.genotype import loads
     from nasdsl.training.archive import reopen
     from nasdsl.training.record import RunFolder
@@ -139,9 +139,9 @@ def _subject(order: Order) -> _Subject:
         made = plan.space()
         own = False
         if order.genotype is not None:
-            genotype = formats.parse(order.read(order.genotype), made)
+            genotype = forms.parse(order.read(order.genotype), made)
         elif run != order.source:
-            genotype = formats.parse(order.read(order.source), made)
+            genotype = forms.parse(order.read(order.source), made)
         elif folder.has("genotype.json"):
             genotype, own = loads(json.dumps(folder.read("genotype.json"))), True
         else:
@@ -163,7 +163,7 @@ def _subject(order: Order) -> _Subject:
         )
     target = {k: driver.value(v) for k, v in order.target.items()}
     made = driver.space(loaded, name, order.parameters, target=target)
-    genotype = formats.parse(order.read(text), made)
+    genotype = forms.parse(order.read(text), made)
     resolved = driver.space(loaded, name, order.parameters, target=target, genotype=genotype)
     return _Subject(space=made, resolved=resolved, genotype=genotype, file=loaded.source.name)
 
@@ -220,7 +220,7 @@ def _inherited(order: Order, subject: _Subject) -> tuple[Any, dict[str, Any]]:
     from nasdsl.codegen.inherit import inherit
     from nasdsl.codegen.part import Part
     from nasdsl.codegen.supernet import Supernet
-    from nasdsl.ir import formats
+    from nasdsl.ir.member import check
     from nasdsl.training import checkpoint
 
     folder, plan = _parent(order)
@@ -228,7 +228,7 @@ def _inherited(order: Order, subject: _Subject) -> tuple[Any, dict[str, Any]]:
     if not place.is_file():
         raise Failure(f"{folder.path} has no supernet yet: its search has not ended")
     space = plan.space()
-    genotype = formats.check(replace(subject.genotype, space=space.name), space)
+    genotype = check(replace(subject.genotype, space=space.name), space)
     supernet = Supernet(space)
     try:
         tensors = load_file(place)
@@ -308,7 +308,7 @@ def _reestimate(order: Order, subject: _Subject, graph: Any) -> int:
 
 
 def _write(order: Order, subject: _Subject, net: Any, out: Path, weights: dict[str, Any]) -> None:
-    from nasdsl.ir import formats
+    from nasdsl.ir.formats import forms
 
     graph, shape = net.plain, subject.space.supernet.inp
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -319,7 +319,7 @@ def _write(order: Order, subject: _Subject, net: Any, out: Path, weights: dict[s
             net,
             out,
             name=subject.space.name,
-            genotype=formats.brief(subject.genotype, subject.space),
+            genotype=forms.brief(subject.genotype, subject.space),
             source=subject.file,
             version=VERSION,
             weights={k: v for k, v in weights.items() if k != "text"},

@@ -126,12 +126,12 @@ def _genotype(
 ) -> None:
     from nasdsl import driver
     from nasdsl.cli.artifacts import _text
-    from nasdsl.ir import formats
+    from nasdsl.ir.formats import forms
 
     loaded = driver.load(space)
     name = space if loaded.program.find("space", space) else None
     made = driver.space(loaded, name, parameters)
-    genotype = formats.parse(_text(target), made)
+    genotype = forms.parse(_text(target), made)
     made = driver.space(loaded, name, parameters, genotype=genotype)
     _show_genotype(genotype, made, view, cell, form)
 

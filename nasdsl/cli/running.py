@@ -298,7 +298,7 @@ def retrain(
     import torch
 
     from nasdsl.cli.progress import Progress
-    from nasdsl.ir import formats
+    from nasdsl.ir.formats import forms
     from nasdsl.ir.genotype import loads
     from nasdsl.training import plan as plans
     from nasdsl.training import record
@@ -322,7 +322,7 @@ def retrain(
     if text is not None:
         place = Path(text)
         given = place.read_text(encoding="utf-8") if len(text) < 500 and place.is_file() else text
-        genotype = formats.parse(given, space)
+        genotype = forms.parse(given, space)
     else:
         genotype = loads(json.dumps(source.read("genotype.json")))
     torch.set_num_threads(threads or runs.threads_for(plan))

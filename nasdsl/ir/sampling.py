@@ -13,8 +13,8 @@ import math
 import random
 from fractions import Fraction
 
-from nasdsl.ir.formats import ordered
 from nasdsl.ir.genotype import Genotype
+from nasdsl.ir.member import ordered
 from nasdsl.ir.space import Decision, Group, Space, below, options, settings, subsets
 
 #: Labels by decision.
@@ -22,7 +22,7 @@ Picks = dict[str, tuple[str, ...]]
 
 
 def sample(space: Space, rng: random.Random, *, uniform: bool = True) -> Genotype:
-    """A random architecture, `require` left out; picks in the order of `formats.ordered`.
+    """A random architecture, `require` left out; picks in the order of `member.ordered`.
 
     `keep N` nodes keep N of their edges, none with an excluded label; `pick` gives one pick per
     chosen edge; decisions that stand below an option are made only where it is taken.

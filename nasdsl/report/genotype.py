@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from nasdsl.ir import cost, formats
+from nasdsl.ir import cost
 from nasdsl.ir.cell import After, Arrival, Cell, Join, Output
+from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype, GenotypeError
 from nasdsl.ir.op import Choice, Nested, Op, Par, Prim, Seq, Varied
 from nasdsl.ir.space import Network, Space
@@ -50,7 +51,7 @@ def genotype_report(genotype: Genotype, space: Space) -> dict[str, Any]:
 def text_of(genotype: Genotype, space: Space) -> str:
     """The genotype in the space's own form, else in the neutral one."""
     try:
-        return formats.dumps(genotype, space).strip()
+        return forms.dumps(genotype, space).strip()
     except GenotypeError:
         return genotype.dumps().strip()
 

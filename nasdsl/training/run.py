@@ -15,8 +15,9 @@ import torch
 from safetensors.torch import save_file
 
 from nasdsl.codegen.supernet import check_executable
-from nasdsl.ir import cost, formats
+from nasdsl.ir import cost
 from nasdsl.ir.config import show
+from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype, loads
 from nasdsl.ir.printer import digest
 from nasdsl.oneshot.samplers import SAMPLERS
@@ -225,7 +226,7 @@ def retrain(
         "params": cost.of_network(space.target).params,
         "epochs": task.epochs,
         "seconds": round(time.perf_counter() - began, 3),
-        "genotype": formats.brief(genotype, space),
+        "genotype": forms.brief(genotype, space),
     }
     if prepared.parts.retrain_valid is not None:
         valid = task.measure("valid")

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasdsl.codegen.supernet import Supernet
-from nasdsl.ir import discretize, formats
+from nasdsl.ir import discretize
 from nasdsl.ir.config import Settings, Time, value_at
+from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.space import Space
 from nasdsl.oneshot.arch import ArchParameters
@@ -182,7 +183,7 @@ class Search:
                 for t, rows in mix.items()
             },
             "mix": mix,
-            "genotype": formats.brief(discretize.argmax(self.space, mix), self.space),
+            "genotype": forms.brief(discretize.argmax(self.space, mix), self.space),
         }
 
     def result(self) -> dict[str, Any]:
@@ -203,7 +204,7 @@ class Search:
         hard = self._evaluated(dense, self._one_hot(genotype), batches)
         return {
             "genotype": genotype.as_json(),
-            "text": formats.brief(genotype, self.space),
+            "text": forms.brief(genotype, self.space),
             "mix": mix,
             "valid": {"loss": soft[0], "accuracy": soft[1]},
             "valid_discrete": {"loss": hard[0], "accuracy": hard[1]},

@@ -62,9 +62,7 @@ FAMILIES = [
 
 def write(net, folder):
     """A network as a package, with an input beside it; what it gives for that input."""
-    package.write_network(
-        net, folder / "net", name="s", genotype="g", source="a.nas", version="0"
-    )
+    package.write_network(net, folder / "net", name="s", genotype="g", source="a.nas", version="0")
     x = program.samples(net.inp, 3, seed=1)
     torch.save(x, folder / "x.pt")
     torch.manual_seed(0)

@@ -12,7 +12,7 @@ from spaces_for_tests import bundled_space, images, space_of
 from nasdsl.codegen.discrete import Discrete
 from nasdsl.codegen.package import write_network, write_supernet
 from nasdsl.codegen.supernet import Supernet
-from nasdsl.ir import formats
+from nasdsl.ir.formats import forms
 
 PROGRAM = """
 import importlib.abc, json, sys
@@ -87,7 +87,7 @@ def networks():
     ):
         small = {"C": 4, "layers": 3} if space == "darts" else {"C": 4, "n": 1}
         data = images(3, size, 5)
-        genotype = formats.parse(text, bundled_space(file, space, data=data, **small))
+        genotype = forms.parse(text, bundled_space(file, space, data=data, **small))
         target = {"C": 4, "layers": 3} if space == "darts" else None
         made = bundled_space(file, space, data=data, genotype=genotype, target=target, **small)
         yield name, made.target

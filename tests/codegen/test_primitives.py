@@ -6,7 +6,8 @@ from spaces_for_tests import bundled_space, images
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasdsl.codegen.discrete import Discrete
-from nasdsl.ir import cost, formats
+from nasdsl.ir import cost
+from nasdsl.ir.formats import forms
 from nasdsl.ir.op import Prim
 from nasdsl.ir.optable import OPS
 from nasdsl.ir.optable import cost as cost_of
@@ -245,7 +246,7 @@ def test_multiply_adds_of_networks_are_those_torch_counts(file, name, text, size
     """Whole target networks, on the meta device."""
     data = images(3, size, classes)
     small = {"C": 4, "layers": 3} if name == "darts" else {}
-    genotype = formats.parse(text, bundled_space(file, name, data=data, **small))
+    genotype = forms.parse(text, bundled_space(file, name, data=data, **small))
     net = bundled_space(file, name, data=data, genotype=genotype, **small).target
     with torch.device("meta"):
         made = Discrete(net)

@@ -9,8 +9,8 @@ from spaces_for_tests import bundled_space
 
 from nasdsl import resources
 from nasdsl.diagnostics.model import Diagnostics
-from nasdsl.ir import formats
 from nasdsl.ir.cell import Arrival, Cell, Keep, Pick
+from nasdsl.ir.formats import forms
 from nasdsl.ir.op import Choice, Prim, Seq
 from nasdsl.ir.printer import digest, print_space
 from nasdsl.ir.reader import ReadError, read_space
@@ -53,7 +53,7 @@ def small():
 
 
 def test_a_resolved_target_is_sound_too(small):
-    gene = formats.parse(
+    gene = forms.parse(
         "Genotype(normal=[('skip_connect', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), "
         "('dil_conv_5x5', 1), ('sep_conv_5x5', 1), ('skip_connect', 0), ('max_pool_3x3', 0), "
         "('dil_conv_3x3', 2)], normal_concat=range(3, 6), reduce=[('max_pool_3x3', 0), "

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 from spaces_for_tests import bundled_space, space_of
 
-from nasdsl.ir.formats import check, ordered
+from nasdsl.ir.member import check, ordered
 from nasdsl.ir.printer import print_space
 from nasdsl.ir.reader import read_space
 from nasdsl.ir.sampling import sample

@@ -5,7 +5,8 @@ import torch
 from spaces_for_tests import bundled_space, images
 
 from nasdsl.codegen.discrete import Discrete
-from nasdsl.ir import cost, formats
+from nasdsl.ir import cost
+from nasdsl.ir.formats import forms
 from nasdsl.report.columns import short
 from nasdsl.report.genotype import genotype_report
 
@@ -26,7 +27,7 @@ INDEX = {
 def test_the_auxiliary_head_is_counted_only_when_asked_for():
     """C87: DARTS_V2 has 3,349,342 parameters, 476,426 more with the head."""
     darts = bundled_space("darts.nas", "darts", C=4, layers=3)
-    genotype = formats.parse(V2, darts)
+    genotype = forms.parse(V2, darts)
     space = bundled_space("darts.nas", "darts", C=4, layers=3, genotype=genotype)
     assert cost.of_network(space.target).params == 3_349_342
     assert cost.of_network(space.target, aux=True).params == 3_825_768
@@ -43,7 +44,7 @@ def test_the_auxiliary_head_is_counted_only_when_asked_for():
 def test_a_million_is_a_million():
     """C88: 73,306 parameters are 0.0733 M, not 0.0699."""
     space = bundled_space("nasbench201.nas", "nasbench201")
-    genotype = formats.parse(SKIPS, space)
+    genotype = forms.parse(SKIPS, space)
     net = bundled_space("nasbench201.nas", "nasbench201", genotype=genotype).target
     assert cost.of_network(net).params == 73_306
     assert short(73_306) == "73.3 k"
@@ -59,7 +60,7 @@ def test_flops_of_the_benchmark_are_multiply_adds_and_bias_additions(index, want
     for (size, classes), flops in zip(((32, 10), (32, 100), (16, 120)), wanted, strict=True):
         data = images(3, size, classes)
         space = bundled_space("nasbench201.nas", "nasbench201", data=data)
-        genotype = formats.parse(INDEX[index], space)
+        genotype = forms.parse(INDEX[index], space)
         net = bundled_space("nasbench201.nas", "nasbench201", data=data, genotype=genotype).target
         found = cost.of_network(net)
         assert found.macs + found.bias == flops
@@ -68,6 +69,6 @@ def test_flops_of_the_benchmark_are_multiply_adds_and_bias_additions(index, want
 def test_flops_of_the_paper_network_on_imagenet():
     """C89: the same convention gives 529.9 M for DARTS_V2; published numbers use other counters."""
     darts = bundled_space("darts.nas", "darts", C=4, layers=3)
-    genotype = formats.parse(V2, darts)
+    genotype = forms.parse(V2, darts)
     net = bundled_space("darts.nas", "darts_imagenet", C=8, layers=1, genotype=genotype).target
     assert cost.of_network(net).macs == 529_911_552

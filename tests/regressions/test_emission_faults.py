@@ -11,7 +11,8 @@ from test_discrete_networks import resolved
 from nasdsl.codegen.discrete import Discrete
 from nasdsl.codegen.emit import NotExecutable
 from nasdsl.codegen.supernet import Supernet
-from nasdsl.ir import cost, formats
+from nasdsl.ir import cost
+from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype
 
 
@@ -27,7 +28,7 @@ def test_a_network_with_unused_nodes_is_built():
     text = "|nor_conv_3x3~0|+|nor_conv_3x3~0|none~1|+|skip_connect~0|none~1|none~2|"
     data = images(3, 8, 10)
     space = bundled_space("nasbench201.nas", "nasbench201", C=4, n=1, data=data)
-    g = formats.parse(text, space)
+    g = forms.parse(text, space)
     net = Discrete(
         bundled_space("nasbench201.nas", "nasbench201", C=4, n=1, data=data, genotype=g).target
     )
@@ -108,10 +109,10 @@ def test_nested_decisions_in_one_path_mode_are_refused_by_name():
 def test_the_order_of_picks_is_no_part_of_a_nasbench201_genotype():
     """C10."""
     space = bundled_space("nasbench201.nas", "nasbench201", C=4, n=1, data=images(3, 8, 10))
-    a = formats.parse("[3, 0, 4, 0, 0, 3]", space)
+    a = forms.parse("[3, 0, 4, 0, 0, 3]", space)
     data = json.loads(a.dumps())
     data["picks"].reverse()
-    assert formats.parse(json.dumps(data), space) == a
+    assert forms.parse(json.dumps(data), space) == a
 
 
 def test_the_table_of_a_slot_is_a_table():
