@@ -278,6 +278,9 @@ class _Emitter:
         decision = cell.subset(target)
         if decision is None:
             return made
+        if self.picks is not None:
+            kept = self.picks.get(decision, ())
+            return [m if e.source in kept else None for e, m in zip(edges, made, strict=True)]
         if rows is None:
             raise NotExecutable(f"decision `{decision}`, which is not resolved")
         weights = self.function(torch.unbind, rows.row(decision), 0, span=edges[0].span)

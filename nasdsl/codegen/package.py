@@ -210,8 +210,9 @@ def _network(graph: fx.GraphModule, name: str, arguments: str) -> str:
     parts = [inspect.getsource(kind) for kind in sorted(used, key=lambda kind: kind.__name__)]
     forward = annotated(graph)
     if "nasdsl_codegen_emit__zeros" in forward:
-        parts.append(inspect.getsource(emit._zeros))
-        forward = forward.replace("nasdsl_codegen_emit__zeros", "_zeros")
+        # A value of the forward may be called `_zeros`: the function takes another name.
+        parts.append(inspect.getsource(emit._zeros).replace("def _zeros", "def zeros_beside"))
+        forward = forward.replace("nasdsl_codegen_emit__zeros", "zeros_beside")
     body = forward.replace(f"def forward(self, {arguments}):", "").strip("\n")
     forward = textwrap.indent(body, "    ")
     built: list[str] = []

@@ -18,8 +18,8 @@ class Part(nn.Module):
     It has the supernet's shapes and normalisation (batch-norms without affine parameters, those
     behind pooling), copies of its weights, and the names its modules have there. Where an edge
     that the genotype drops holds more than its choice (`one_of … + skip`), or a node takes a mean
-    or a product of the edges that stay, a mix of zeros and ones says something else; the part is
-    then the network of the genotype. Raises NotExecutable for a genotype whose cells join other
+    or a product of the edges that stay, a mix of zeros and ones says something else; there the part
+    is what the genotype says. Nodes that it does not use stay, as zeros. Raises NotExecutable for a genotype whose cells join other
     nodes than the supernet's.
     """
 

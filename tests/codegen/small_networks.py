@@ -37,22 +37,28 @@ def loaded(name):
     return driver.load(SPACES[name])
 
 
-def small(name, genotype=None):
-    """A bundled space, reduced; its target has the reduced parameters too."""
+@functools.cache
+def given(name):
+    """Reduced parameters of a space, its data among them."""
     found = driver.space(loaded(name), name)
     full = dict(found.parameters)
-    given = {
-        k: min(least, int(full[k])) if k != "patch" else least
+    least = {
+        k: least if k == "patch" else min(least, int(full[k]))
         for k, least in LEAST.items()
         if k in full
     }
-    if "vertices" in given:
-        given["C"] = 8  # five shares of the output's channels
-    data = Given("data", shrunk(found.supernet.inp), 5)
+    if SPACES[name] == "nasbench101.nas":
+        least["C"] = 8  # every vertex has a share of the output's channels
+    return least, Given("data", shrunk(found.supernet.inp), 5)
+
+
+def small(name, genotype=None):
+    """A bundled space, reduced; its target has the reduced parameters too."""
+    least, data = given(name)
+    target = {k: driver.value(v) for k, v in least.items()}
     return driver.space(
-        loaded(name), name, {**given, "data": data},
-        target={k: driver.value(v) for k, v in given.items()}, genotype=genotype,
-    )  # fmt: skip
+        loaded(name), name, {**least, "data": data}, target=target, genotype=genotype
+    )
 
 
 def architectures(name, count):
@@ -74,9 +80,8 @@ def shaken(net, seed=0):
             last = name.rpartition(".")[2]
             if last == "running_var":
                 tensor.copy_(torch.rand(tensor.shape, generator=draw) + 0.5)
-            elif last == "running_mean" or (last in ("bias", "token") or tensor.dim() == 1):
-                if tensor.is_floating_point():
-                    normal(tensor, 0.1)
+            elif tensor.is_floating_point() and (last == "token" or tensor.dim() == 1):
+                normal(tensor, 0.1)
     return net
 
 
