@@ -92,7 +92,12 @@ def inherit(target: fx.GraphModule, source: fx.GraphModule, *, fit: Fit = same_s
                 fresh.append((call.path, reason))
                 continue
             if bias is not None and norm is not None:
-                moved[norm] = bias
+                wanted = torch.Size([call.op.out.channels])
+                fitted = fit(other.op, call.op, "bias", bias, wanted)
+                if fitted is None:
+                    fresh.append((call.path, "its bias has no place here"))
+                    continue
+                moved[norm] = fitted
             if call.path in moved:
                 call.module.state_dict()["running_mean"].sub_(moved[call.path])
             if call.module.state_dict():

@@ -52,10 +52,10 @@ def given(name):
     return least, Given("data", shrunk(found.supernet.inp), 5)
 
 
-def small(name, genotype=None):
-    """A bundled space, reduced; its target has the reduced parameters too."""
+def small(name, genotype=None, target=None):
+    """A bundled space, reduced; its target has the reduced parameters too, if not others."""
     least, data = given(name)
-    target = {k: driver.value(v) for k, v in least.items()}
+    target = {k: driver.value(v) for k, v in {**least, **(target or {})}.items()}
     return driver.space(
         loaded(name), name, {**least, "data": data}, target=target, genotype=genotype
     )

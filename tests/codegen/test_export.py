@@ -15,20 +15,26 @@ from nasdsl.ops.plain import Noise
 #: Runs in a process that finds torch, what torch itself needs, and the standard library. numpy,
 #: which torch can do without, is not there.
 PROGRAM = """
-import importlib, importlib.abc, json, os, sys
+import importlib, json, os, sys
 
 ALLOWED = {"torch", "torchgen", "functorch", "typing_extensions", "filelock", "sympy", "mpmath",
            "networkx", "jinja2", "markupsafe", "fsspec", "model"}
 
-class Alone(importlib.abc.MetaPathFinder):
+class Alone:
+    # A finder that knows only what torch alone needs.
+
+    def __init__(self, finder):
+        self.finder = finder
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
     def find_spec(self, name, path=None, target=None):
         top = name.split(".")[0]
-        if top.startswith("_sysconfigdata") or top in sys.stdlib_module_names:
-            return None
-        if top not in ALLOWED:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        known = top in ALLOWED or top in sys.stdlib_module_names or top[:11] == "_sysconfigd"
+        return self.finder.find_spec(name, path, target) if known else None
 
-sys.meta_path.insert(0, Alone())
+sys.meta_path[:] = [Alone(f) for f in sys.meta_path]
 import importlib.util
 import torch
 
