@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from nasdsl.cli import given
+from nasdsl.cli import exporting, given
 from nasdsl.cli.boundary import MISSING, OK, Failure, guarded, is_file, say
 from nasdsl.cli.running import pairs
 from nasdsl.version import VERSION
@@ -108,13 +108,31 @@ def compile_(
 
 @click.command()
 @click.argument("source")
-@click.option("--as", "form", type=click.Choice(FORMS), default="auto",
-              show_default=True, help="auto: the space's own, else nas, the neutral JSON.")  # fmt: skip
+@click.option("--as", "form", type=click.Choice([*FORMS, *exporting.FORMS]), default="auto",
+              show_default=True,
+              help="auto: the space's own, else nas, the neutral JSON; "
+                   "model, onnx and torch write the network.")  # fmt: skip
 @click.option("--space", help="Space the genotype belongs to, when SOURCE is no run.")
 @click.option("-P", "parameters", multiple=True, callback=pairs, metavar="NAME=VALUE",
               help="Parameter of the space.")  # fmt: skip
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="File [default: stdout].")
-@click.option("--force", is_flag=True, help="Overwrite the file.")
+@click.option("-o", "--out", type=click.Path(path_type=Path),
+              help="File [default: stdout]; a folder for a model.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Overwrite what lies in --out.")
+@click.option("--genotype", "text",
+              help="Of a network: its architecture, text or a file; SOURCE is then a space or run.")  # fmt: skip
+@click.option("--target", multiple=True, callback=pairs, metavar="NAME=VALUE",
+              help="Of a network: parameter that differs from the supernet's "
+              "[default: as the space's `target` says].")  # fmt: skip
+@click.option("--inherit", type=click.Path(exists=True, file_okay=False, path_type=Path),
+              metavar="RUN", help="Of a network: weights of the supernet of this run.")  # fmt: skip
+@click.option("--size", type=click.Choice(["target", "supernet"]), default="target",
+              show_default=True, help="Of a network: as it is retrained, or the part of the "
+              "supernet, with its size and batch-norms.")  # fmt: skip
+@click.option("--reestimate", type=click.IntRange(0), default=0, metavar="N",
+              help="Of a network: measure its batch-norm statistics on N batches of training "
+              "images of the run.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of a network: of fresh weights.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
 @guarded
 def export(
     source: str,
@@ -123,11 +141,36 @@ def export(
     parameters: dict[str, str],
     out: Path | None,
     force: bool,
+    text: str | None,
+    target: dict[str, str],
+    inherit: Path | None,
+    size: str,
+    reestimate: int,
+    seed: int,
+    data_dir: Path | None,
 ) -> None:
-    """Write the genotype of SOURCE in a form.
+    """Write the genotype of SOURCE in a form, or its network.
 
     SOURCE is a run folder, an architecture as text, a file with one, `-`, or a published name.
+
+    \b
+    --as model   a folder with model.py and its weights, which needs torch alone
+    --as onnx    an ONNX file, compared with the network in onnxruntime
+    --as torch   a program of torch.export (.pt2)
+
+    The network of a run has its retrained weights, any other fresh ones of --seed, or with
+    --inherit those of a supernet.
     """
+    order = exporting.Order(
+        source=source, form=form, out=out, space=space, parameters=parameters, target=target,
+        genotype=text, inherit=inherit, size=size, reestimate=reestimate, seed=seed,
+        data_dir=data_dir, force=force, read=given.text_of,
+    )  # fmt: skip
+    if form in exporting.FORMS:
+        exporting.export_network(order)
+        return
+    if order.changed():
+        raise Failure(f"{order.changed()[0]} speaks of a network: --as model, onnx or torch", 2)
     from nasdsl import driver
     from nasdsl.ir.formats import forms
     from nasdsl.ir.genotype import loads
@@ -157,18 +200,18 @@ def export(
 
         genotype = replace(genotype, digest=digest(made))
     if form == "auto":
-        text = forms.native(genotype, made)
-        text = text + "\n" if text is not None else genotype.dumps()
+        native = forms.native(genotype, made)
+        written = native + "\n" if native is not None else genotype.dumps()
     else:
-        text = forms.dumps(genotype, made, form)
+        written = forms.dumps(genotype, made, form)
     if out is None or str(out) == "-":
-        click.echo(text, nl=False)
+        click.echo(written, nl=False)
         return
     if out.exists() and not force:
         raise Failure(f"{out} exists; --force overwrites", 2)
     from nasdsl.training.record import RunFolder
 
-    RunFolder(out.parent).write_text(out.name, text)
+    RunFolder(out.parent).write_text(out.name, written)
     say(f"wrote {out}")
 
 

@@ -127,7 +127,8 @@ def _failure(error: BaseException) -> click.ClickException:
         return Failure(text, MISSING)
     expected = {
         "PlanError", "RunError", "DataError", "CheckpointError", "GenotypeError", "OSError",
-        "DiscretizeError", "NotExecutable", "ReadError", "NothingFound", "RequireError",
+        "DiscretizeError", "NotExecutable", "ReadError", "Disagreement", "NothingFound",
+        "RequireError",
     }  # fmt: skip
     if names & expected:
         return Failure(text)

@@ -30,6 +30,7 @@ class Discrete(nn.Module):
         if aux and network.aux is None:
             raise NotExecutable("an auxiliary head (this network has none)")
         self.network = network
+        self.inp = network.inp
         self.has_aux = aux
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -2,7 +2,8 @@
 
 The graph is a pure function. A supernet is `f(x, mix)`, in one-path mode `f(x, mix, pick)`; a
 discrete network is `f(x)`, for training with drop-path `f(x, keep)`. `mix`, `pick` and `keep`
-are mappings; a key per cell instance addresses the mix of exactly that instance.
+are mappings; a key per cell instance addresses the mix of exactly that instance. With the picks of
+a genotype a supernet is emitted as the part of it that they name, `f(x)`.
 
 Modules are named by place and operation (`normal_0.x1_prev.sep_conv_3x3.dwconv`), the same in
 every mode, so that a state dict fits all of them. Every node carries the line of its `.nas` text.
@@ -11,6 +12,7 @@ every mode, so that a state dict fits all of them. Every node carries the line o
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,6 +75,8 @@ class _Emitter:
     mix: fx.Node | None = None
     pick: fx.Node | None = None
     keep: fx.Node | None = None
+    #: Labels by decision: only these options are emitted.
+    picks: Mapping[str, tuple[str, ...]] | None = None
     slots: list[Slot] = field(default_factory=list)
     #: Module names in use, and the place each of them stands for.
     places: dict[str, str] = field(default_factory=dict)
@@ -85,7 +89,18 @@ class _Emitter:
             return self.function(torch.narrow, x, 1, 0, op.out.channels, span=op.span)
         self._install(path, lambda: module(op))
         node = self.graph.call_module(path, (x,))
+        node.meta["op"], node.meta["at"] = op, self.at(path)
         return _stamp(node, op.span, path)
+
+    def at(self, path: str) -> tuple[str, ...]:
+        """The places a module stands in, outside first: the same for every option of a choice."""
+        parts = path.split(".")
+        for i in range(len(parts), 0, -1):
+            found = self.places.get(".".join(parts[:i]))
+            if found is not None:
+                owner, _, key = found.partition("|")
+                return (*self.at(owner), key)
+        return (parts[0],)
 
     def _install(self, path: str, make: Any) -> None:
         owner = self.root
@@ -134,6 +149,8 @@ class _Emitter:
                 return self.sequence(op, x, path, mix)
             case Par():
                 return self.parallel(op, x, path, mix)
+            case Choice() if self.picks is not None:
+                return self.picked(op, x, path, self.picks.get(op.decision, ()))
             case Choice():
                 if mix is None:
                     raise ValueError(f"decision {op.decision} is not resolved")
@@ -191,6 +208,16 @@ class _Emitter:
             if value is not None:
                 weight = self.function(operator.getitem, weights, k)
                 terms.append(self.function(torch.mul, weight, value, span=option.span))
+        return self.total(terms, op.span) if terms else None
+
+    def picked(self, op: Choice, x: fx.Node, path: str, labels: tuple[str, ...]) -> fx.Node | None:
+        """The picked options alone, their modules named as in the whole supernet."""
+        terms = []
+        for label in labels:
+            option = op.options[op.labels.index(label)]
+            value = self.op(option, x, f"{path}.{_safe(label)}", None)
+            if value is not None:
+                terms.append(value)
         return self.total(terms, op.span) if terms else None
 
     def one_path(self, op: Choice, x: fx.Node, path: str, row: fx.Node, mix: _Rows) -> fx.Node:
@@ -253,6 +280,9 @@ class _Emitter:
         decision = cell.subset(target)
         if decision is None:
             return made
+        if self.picks is not None:
+            kept = self.picks.get(decision, ())
+            return [m if e.source in kept else None for e, m in zip(edges, made, strict=True)]
         if rows is None:
             raise NotExecutable(f"decision `{decision}`, which is not resolved")
         weights = self.function(torch.unbind, rows.row(decision), 0, span=edges[0].span)
@@ -274,12 +304,18 @@ class _Emitter:
         rows: _Rows | None,
     ) -> fx.Node | None:
         name = self.place(path, edge.key, f"{_plain(edge.target)}_{_plain(edge.source)}")
+        if self.picks is not None:
+            # As in a network of its own: an edge that is not picked goes with all it holds.
+            identity = f"{cell.table}/{edge.key}"
+            if identity in _choices(edge.op) and not self.picks.get(identity):
+                return None
         # Several picks on one edge are operations of their own, also for drop-path.
         picked = isinstance(edge.op, Par) and edge.op.how == "picked"
         parts = edge.op.parts if isinstance(edge.op, Par) and picked else (edge.op,)
         names = [name] if len(parts) == 1 else [f"{name}_{i}" for i in range(len(parts))]
         terms = []
         for part, place in zip(parts, names, strict=True):
+            self.places.setdefault(place, self.places[name])
             value = self.op(part, values[edge.source], place, rows)
             if value is None:
                 continue
@@ -479,16 +515,18 @@ def emit(
     modules: nn.Module | None = None,
     drop_path: bool = False,
     aux: bool = False,
+    picks: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Emitted:
     """A network as an fx graph module.
 
-    `mode` is `dense` or `one_path` for supernets, `discrete` for networks without decisions.
+    `mode` is `dense` or `one_path` for supernets, `discrete` for networks without decisions; also
+    for a supernet of which `picks` (labels by decision) says what to take.
     With `modules` the graph shares the modules of another emission of the same network.
     Raises NotExecutable.
     """
     root = nn.Module()
     graph = fx.Graph()
-    emitter = _Emitter(mode, root, graph, modules)
+    emitter = _Emitter(mode, root, graph, modules, picks=picks)
     x = graph.placeholder("x")
     if mode != "discrete":
         emitter.mix = graph.placeholder("mix")

@@ -154,7 +154,7 @@ def test_a_package_of_tokens_gives_the_numbers_of_the_network_in_memory(packages
 def test_a_package_is_readable_source_with_its_lines(name, packages):
     folder, _ = packages
     place = folder / name
-    files = {"__init__.py", "model.py", "weights.safetensors", "space.json"}
+    files = {"__init__.py", "model.py", "model.safetensors", "space.json"}
     assert {p.name for p in place.iterdir()} - {"__pycache__"} == files
     text = (place / "model.py").read_text()
     assert ".nas:" in text
