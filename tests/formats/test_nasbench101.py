@@ -8,7 +8,8 @@ import random_texts as texts
 from spaces_for_tests import bundled_space
 
 from nasdsl.ir.formats import forms, nasbench101
-from nasdsl.ir.formats.nasbench101 import OPERATIONS, Spec, fingerprint, prune, vertex_channels
+from nasdsl.ir.formats.modelspec import OPERATIONS, Spec
+from nasdsl.ir.formats.nasbench101 import fingerprint, prune, vertex_channels
 from nasdsl.ir.genotype import GenotypeError
 
 CONV3, CONV1, POOL = OPERATIONS

@@ -1,9 +1,6 @@
-"""NAS-Bench-101: a matrix and operations on its vertices (arXiv 1902.09635), pruning and hash.
+"""NAS-Bench-101 (arXiv 1902.09635): pruning, hash and channels of its cells, and its form.
 
-`{"matrix": [[0, 1], [0, 0]], "ops": ["input", "output"]}`, also as Python literals and as
-`ModelSpec(matrix=[…], ops=[INPUT, …])`. The matrix is upper triangular; vertex 0 is the cell's
-input, the last one its output.
-
+The form is `{"matrix": [[0, 1], [0, 0]], "ops": ["input", "output"]}`, read by `modelspec.py`.
 The matrix with as many vertices as the space has is one to one with the genotype, as long as a
 path leads from input to output. Smaller matrices (pruned ones) get vertices without edges, with the
 space's first operation, before the output; larger ones lose vertices without edges. Both change
@@ -13,40 +10,24 @@ neither the pruned matrix nor the hash. What pruning removes cannot be read from
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import dataclass
 from typing import Any
 
 from nasdsl.ir.formats.form import Form, only_cell, pick, states
-from nasdsl.ir.formats.literal import Call, Name, read
+from nasdsl.ir.formats.modelspec import (
+    CONV1,
+    INPUT,
+    OPERATIONS,
+    OUTPUT,
+    Spec,
+    number,
+    spec_of_text,
+)
 from nasdsl.ir.genotype import Genotype, GenotypeError
-from nasdsl.ir.member import advice, cells
+from nasdsl.ir.member import cells
 from nasdsl.ir.space import Space
-
-INPUT, OUTPUT = "input", "output"
-CONV3, CONV1, POOL = "conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3"
-
-#: In the order in which the benchmark numbers them for its hash.
-OPERATIONS = (CONV3, CONV1, POOL)
-
-#: The constants of the benchmark's own examples.
-_CONSTANTS = {"INPUT": INPUT, "OUTPUT": OUTPUT, "CONV3X3": CONV3, "CONV1X1": CONV1, "MAXPOOL3X3": POOL}  # fmt: skip
 
 #: Vertices of the benchmark, input and output included; its tables hold no larger cells.
 VERTICES = 7
-
-_MOST = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spec:
-    """A cell: `matrix[i][j]` is 1 where an edge leads from vertex i to vertex j > i."""
-
-    matrix: tuple[tuple[int, ...], ...]
-    ops: tuple[str, ...]
-
-    def text(self) -> str:
-        return json.dumps({"matrix": [list(r) for r in self.matrix], "ops": list(self.ops)})
 
 
 # ---- what the benchmark says of a cell
@@ -81,7 +62,7 @@ def fingerprint(spec: Spec) -> str:
     count = len(pruned.ops)
     before = [[i for i in range(count) if pruned.matrix[i][j]] for j in range(count)]
     behind = [[j for j in range(count) if pruned.matrix[i][j]] for i in range(count)]
-    labels = [-1, *(_number(op) for op in pruned.ops[1:-1]), -2]
+    labels = [-1, *(number(op) for op in pruned.ops[1:-1]), -2]
     hashes = [_md5(str((len(behind[v]), len(before[v]), labels[v]))) for v in range(count)]
     for _ in range(count):
         hashes = [
@@ -101,12 +82,6 @@ def fingerprint(spec: Spec) -> str:
 
 def _md5(text: str) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
-
-
-def _number(op: str) -> int:
-    if op not in OPERATIONS:
-        raise GenotypeError(f"`{op}` is no operation of NAS-Bench-101{advice(op, OPERATIONS)}")
-    return OPERATIONS.index(op)
 
 
 def vertex_channels(inp: int, out: int, matrix: tuple[tuple[int, ...], ...]) -> list[int]:
@@ -141,62 +116,6 @@ def _only(spec: Spec, kept: list[int]) -> Spec:
         matrix=tuple(tuple(spec.matrix[i][j] for j in kept) for i in kept),
         ops=tuple(spec.ops[i] for i in kept),
     )
-
-
-# ---- texts
-
-
-def spec_of_text(text: str) -> Spec:
-    """The cell of a text. Raises GenotypeError naming what is wrong with it."""
-    found = read(text)
-    if isinstance(found, Call) and found.name.rpartition(".")[2] == "ModelSpec":
-        found = {**dict(zip(("matrix", "ops"), found.args, strict=False)), **found.named}
-    if not isinstance(found, dict):
-        raise GenotypeError('a cell of NAS-Bench-101 is `{"matrix": [[…]], "ops": […]}`')
-    for key in ("matrix", "ops"):
-        if key not in found:
-            raise GenotypeError(f"`{key}` is missing")
-    return spec_of(found["matrix"], found["ops"])
-
-
-def spec_of(matrix: Any, ops: Any) -> Spec:
-    """A checked cell: square, upper triangular, zeros and ones, known operations.
-
-    Raises GenotypeError.
-    """
-    if isinstance(matrix, Call) and matrix.name.rpartition(".")[2] == "array" and matrix.args:
-        matrix = matrix.args[0]
-    if not isinstance(ops, list) or not 2 <= len(ops) <= _MOST:
-        raise GenotypeError("`ops` is a list of operations, from `input` to `output`")
-    labels = [_label(op) for op in ops]
-    if labels[0] != INPUT or labels[-1] != OUTPUT:
-        raise GenotypeError("`ops` begins with `input` and ends with `output`")
-    for label in labels[1:-1]:
-        if label == "none":
-            raise GenotypeError("`none` is no operation here: leave its edges out")
-        _number(label)
-    if not isinstance(matrix, list) or len(matrix) != len(labels):
-        rows = len(matrix) if isinstance(matrix, list) else "no"
-        raise GenotypeError(f"`matrix` has {rows} rows; `ops` lists {len(labels)} vertices")
-    for i, row in enumerate(matrix):
-        if not isinstance(row, list) or len(row) != len(labels):
-            raise GenotypeError(f"row {i} of `matrix` is no list of {len(labels)} numbers")
-        for j, cell in enumerate(row):
-            if type(cell) is not int or cell not in (0, 1):
-                raise GenotypeError(f"`matrix[{i}][{j}]` is `{str(cell)[:40]}`, not 0 or 1")
-            if cell and j <= i:
-                raise GenotypeError(
-                    f"`matrix[{i}][{j}]` is 1, but edges lead to later vertices only"
-                )
-    return Spec(matrix=tuple(tuple(row) for row in matrix), ops=tuple(labels))
-
-
-def _label(op: Any) -> str:
-    if isinstance(op, Name):
-        op = _CONSTANTS.get(op.text.rpartition(".")[2], op.text)
-    if not isinstance(op, str):
-        raise GenotypeError(f"`{str(op)[:60]}` is no operation")
-    return op
 
 
 # ---- genotypes

@@ -14,7 +14,7 @@ from typing import Any
 from nasdsl.ir.formats import nasbench101
 from nasdsl.ir.formats.form import Form, only_cell
 from nasdsl.ir.formats.literal import read
-from nasdsl.ir.formats.nasbench101 import INPUT, OUTPUT, Spec
+from nasdsl.ir.formats.modelspec import INPUT, OUTPUT, Spec, spec_of
 from nasdsl.ir.genotype import Genotype, GenotypeError
 from nasdsl.ir.space import Space
 
@@ -52,7 +52,7 @@ def parse(text: str, space: Space) -> Genotype:
         for parent in _parents(found[f"choice_block_{v}_parents"], v):
             matrix[parent][v] = 1
     ops = [found[f"choice_block_{v}_op"] for v in range(1, last)]
-    return nasbench101.genotype_of(nasbench101.spec_of(matrix, [INPUT, *ops, OUTPUT]), space)
+    return nasbench101.genotype_of(spec_of(matrix, [INPUT, *ops, OUTPUT]), space)
 
 
 def _parents(value: Any, vertex: int) -> list[int]:

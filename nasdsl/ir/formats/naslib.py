@@ -16,19 +16,14 @@ from typing import Any
 from nasdsl.ir.formats import darts, nasbench101, nasbench201, nasbench301
 from nasdsl.ir.formats.form import Form, only_cell, pick, states
 from nasdsl.ir.formats.literal import read
+from nasdsl.ir.formats.modelspec import CONV1, CONV3, INPUT, OUTPUT, POOL, spec_of
 from nasdsl.ir.genotype import Genotype, GenotypeError
 from nasdsl.ir.space import Space
 
 #: Identity, Zero, ReLUConvBN3x3, ReLUConvBN1x1, AvgPool1x1.
 CELL_201 = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")
 
-VERTEX_101 = (
-    nasbench101.INPUT,
-    nasbench101.OUTPUT,
-    nasbench101.POOL,
-    nasbench101.CONV1,
-    nasbench101.CONV3,
-)
+VERTEX_101 = (INPUT, OUTPUT, POOL, CONV1, CONV3)
 
 _NESTED = re.compile(r"[\[(]\s*[\[(]\s*[\[(]\s*[0-9]", re.ASCII)
 _FLAT = re.compile(r"[\[(]\s*[01](\s*,\s*[0-9]){19,}\s*,?\s*[\])]", re.ASCII)
@@ -99,7 +94,7 @@ def _parse_101(numbers: list[int], space: Space) -> Genotype:
         raise GenotypeError(f"{len(numbers)} numbers are no matrix with its operations")
     matrix = [numbers[i * count : (i + 1) * count] for i in range(count)]
     ops = [_of(VERTEX_101, n) for n in numbers[count * count :]]
-    return nasbench101.genotype_of(nasbench101.spec_of(matrix, ops), space)
+    return nasbench101.genotype_of(spec_of(matrix, ops), space)
 
 
 def _parse_301(found: list[Any], space: Space) -> Genotype:
