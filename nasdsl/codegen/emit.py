@@ -259,7 +259,7 @@ class _Emitter:
             cell.into("out"), self.arrivals(cell, "out", values, path, rows), strict=True
         ):
             through[e.source] = made if made is not None else self.zeros(e.op.out, like)
-        return self.output(cell.output, {**values, **through}, path, rows, cell.width)
+        return self.output(cell, cell.output, {**values, **through}, path, rows)
 
     def arrivals(
         self,
@@ -356,25 +356,25 @@ class _Emitter:
 
     def output(
         self,
+        cell: Cell,
         output: Output,
         values: dict[str, fx.Node],
         path: str,
         rows: _Rows | None,
-        width: int,
     ) -> fx.Node:
         match output:
             case Arrival():
                 return values[output.node]
             case After():
-                inner = self.output(output.inner, values, path, rows, width)
+                inner = self.output(cell, output.inner, values, path, rows)
                 made = self.op(output.op, inner, f"{path}.out", rows)
                 return made if made is not None else self.zeros(output.op.out, inner)
             case Join():
-                parts = [self.output(p, values, path, rows, width) for p in output.parts]
+                parts = [self.output(cell, p, values, path, rows) for p in output.parts]
                 if output.how == "split":
                     parts = [
                         self.function(torch.narrow, part, 1, 0, share)
-                        for part, share in zip(parts, shares(width, len(parts)), strict=True)
+                        for part, share in zip(parts, shares(cell.width, len(parts)), strict=True)
                     ]
                 if output.how in ("concat", "split"):
                     return self.function(torch.cat, parts, 1)
