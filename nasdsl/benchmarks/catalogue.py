@@ -31,13 +31,14 @@ class Opened(Protocol):
 class Benchmark:
     """A benchmark before its data is loaded.
 
-    `dataset_of` gives the data set a space stands for and raises BenchmarkError for a space the
+    `spaces` are the bundled spaces it holds. `dataset_of` gives the data set a space stands for and raises BenchmarkError for a space the
     benchmark does not hold; `key_of` the benchmark's name of an architecture; `key_in` a text that
     is such a name already; `opened` loads the data of a path, or from where it is expected.
     """
 
     name: str
     what: str
+    spaces: tuple[str, ...]
     built_in: bool
     dataset_of: Callable[[Space], str]
     key_of: Callable[[Genotype, Space], str]
@@ -53,6 +54,7 @@ BENCHMARKS = (
     Benchmark(
         name=macro.NAME,
         what="6 561 networks on CIFAR-10; comes with nasdsl",
+        spaces=("nasbench_macro",),
         built_in=True,
         dataset_of=macro.dataset_of,
         key_of=macro.key_of,
@@ -62,6 +64,7 @@ BENCHMARKS = (
     Benchmark(
         name=nats.TOPOLOGY.name,
         what="15 625 cells on three data sets; nats_bench or nas_201_api",
+        spaces=("nasbench201",),
         built_in=False,
         dataset_of=nats.topology_dataset,
         key_of=nats.topology_key,
@@ -71,6 +74,7 @@ BENCHMARKS = (
     Benchmark(
         name=nats.SIZE.name,
         what="32 768 widths on three data sets; nats_bench",
+        spaces=("nats_size",),
         built_in=False,
         dataset_of=nats.size_dataset,
         key_of=nats.size_key,
@@ -80,6 +84,7 @@ BENCHMARKS = (
     Benchmark(
         name=nasbench101.NAME,
         what="423 624 cells on CIFAR-10; nasbench",
+        spaces=("nasbench101",),
         built_in=False,
         dataset_of=nasbench101.dataset_of,
         key_of=nasbench101.key_of,
@@ -89,6 +94,7 @@ BENCHMARKS = (
     Benchmark(
         name=nasbench301.NAME,
         what="a surrogate for the DARTS cells on CIFAR-10; nasbench301",
+        spaces=("darts",),
         built_in=False,
         dataset_of=nasbench301.dataset_of,
         key_of=nasbench301.key_of,
@@ -98,6 +104,7 @@ BENCHMARKS = (
     Benchmark(
         name=transnas101.NAME,
         what="4 096 cells on seven tasks; TransNASBenchAPI",
+        spaces=tuple(dict.fromkeys(row[1] for row in transnas101.TABULATED)),
         built_in=False,
         dataset_of=transnas101.dataset_of,
         key_of=transnas101.key_of,
@@ -122,22 +129,22 @@ def named(name: str) -> Benchmark:
 def of_space(space: Space, name: str | None = None) -> tuple[Benchmark, str]:
     """The benchmark of a space (or the named one) and the data set the space stands for.
 
-    Raises BenchmarkError: with the reason of the named benchmark, or of the one whose space has
-    this name.
+    Raises BenchmarkError: with the reason of the named benchmark, or of the one that holds a space
+    of this name.
     """
     if name is not None:
         benchmark = named(name)
         return benchmark, benchmark.dataset_of(space)
-    reasons = {}
+    reason = f"no benchmark holds `{space.name}`; there are " + ", ".join(
+        b.name for b in BENCHMARKS
+    )
     for benchmark in BENCHMARKS:
         try:
             return benchmark, benchmark.dataset_of(space)
         except BenchmarkError as error:
-            reasons[benchmark.name] = str(error)
-    raise BenchmarkError(
-        reasons.get(space.name)
-        or f"no benchmark holds `{space.name}`; there are " + ", ".join(b.name for b in BENCHMARKS)
-    )
+            if space.name in benchmark.spaces:
+                reason = str(error)
+    raise BenchmarkError(reason)
 
 
 def query(
@@ -163,9 +170,6 @@ def query(
 
 def built_in(space: Space, genotype: Genotype) -> tuple[Record, Standing] | None:
     """What a benchmark that comes with nasdsl knows of an architecture; None if nothing."""
-    # Spaces of other formats are told apart without compiling the benchmark's own.
-    if space.format != "digits":
-        return None
     try:
         chosen, dataset = of_space(space, macro.NAME)
         opened = chosen.opened(None)

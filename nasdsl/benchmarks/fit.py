@@ -11,17 +11,20 @@ from nasdsl.ir.printer import print_space
 from nasdsl.ir.space import Space
 
 
-def dataset_of(space: Space, benchmark: str, tabulated: tuple[tuple[str, str, str], ...]) -> str:
+def dataset_of(
+    space: Space, benchmark: str, form: str, tabulated: tuple[tuple[str, str, str], ...]
+) -> str:
     """The benchmark's data set that a space stands for.
 
-    A row of `tabulated` is the benchmark's data set, a bundled space, and its parameter `data`;
+    `form` is the genotype format of the benchmark's spaces; others are told apart by it without
+    compiling anything. A row of `tabulated` is the benchmark's data set, a bundled space, and its parameter `data`;
     other parameters stand as bundled. Decisions and target network have to be the same. Names and
     the supernet do not count: a space that extends the bundled one and is searched in a smaller
     supernet is the same. Raises BenchmarkError that says what differs.
     """
     given = dict(space.parameters)
     for dataset, name, data in tabulated:
-        if given.get("data", data) != data:
+        if space.format != form or given.get("data", data) != data:
             continue
         own = driver.space(driver.load(name), name, {"data": data})
         if structure(space) == structure(own):

@@ -1,7 +1,7 @@
 """Packages and files of others: found where the user has them, never fetched.
 
 Most benchmarks are published as pickles, and their packages unpickle them. A pickle runs what it
-says, so give these commands only files whose origin you trust. nasdsl itself unpickles nothing.
+says, so give these commands only files whose origin you trust. nasdsl itself unpickles none of them.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ _KEY = re.compile(f"[{DIGITS}]{{{LAYERS}}}")
 
 def dataset_of(space: Space) -> str:
     """`cifar10`. Raises BenchmarkError for a space that is not the tabulated one."""
-    return fit.dataset_of(space, NAME, TABULATED)
+    return fit.dataset_of(space, NAME, "digits", TABULATED)
 
 
 def key_in(text: str) -> str | None:

@@ -36,7 +36,7 @@ _HASH = re.compile(r"[0-9a-f]{32}")
 
 def dataset_of(space: Space) -> str:
     """`cifar10`. Raises BenchmarkError for a space that is not the tabulated one."""
-    return fit.dataset_of(space, NAME, (("cifar10", "nasbench101", "cifar10"),))
+    return fit.dataset_of(space, NAME, "nasbench101", (("cifar10", "nasbench101", "cifar10"),))
 
 
 def key_in(text: str) -> str | None:
@@ -120,7 +120,8 @@ class Opened:
     def records(self, *, dataset: str, epochs: int | None = None) -> Iterator[Record]:
         """The records of all 423 624 cells by hash."""
         for key in self.api.hash_iterator():
-            fixed, computed = self.api.get_metrics_from_hash(key)
+            with foreign.calling(f"{NAME}: reading {key}"):
+                fixed, computed = self.api.get_metrics_from_hash(key)
             yield _record(key, fixed, computed, dataset, epochs or 108)
 
 

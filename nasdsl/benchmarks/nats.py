@@ -75,6 +75,7 @@ def topology_dataset(space: Space) -> str:
     return fit.dataset_of(
         space,
         TOPOLOGY.name,
+        "nasbench201",
         (
             ("cifar10", "nasbench201", "cifar10"),
             ("cifar100", "nasbench201", "cifar100"),
@@ -88,6 +89,7 @@ def size_dataset(space: Space) -> str:
     return fit.dataset_of(
         space,
         SIZE.name,
+        "nats_size",
         (
             ("cifar10", "nats_size", "cifar10"),
             ("cifar100", "nats_size", "cifar100"),
@@ -186,7 +188,7 @@ class Opened:
             benchmark=self.kind.name,
             key=key,
             dataset=dataset,
-            setting=f"{epochs} epochs",
+            setting=f"{epochs} epoch{'s' * (epochs != 1)}",
             test=test,
             mean=mean,
             std=std,

@@ -47,7 +47,7 @@ _KEY = re.compile(r"64-41414-[0-3]_[0-3]{2}_[0-3]{3}")
 
 def dataset_of(space: Space) -> str:
     """The task of a space. Raises BenchmarkError for a space that is not tabulated."""
-    return fit.dataset_of(space, NAME, TABULATED)
+    return fit.dataset_of(space, NAME, "transnasbench101", TABULATED)
 
 
 def key_in(text: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +98,15 @@ def _read(source: str, genotype: str | None, parameters: dict[str, str]) -> tupl
 
 
 def _text(given: str) -> str:
-    from nasdsl.cli.artifacts import _text as text
-
-    return text(given).strip()
+    """What was given: standard input for `-`, the content of a file, else the text itself."""
+    if given == "-":
+        return sys.stdin.read().strip()
+    try:
+        place = Path(given)
+        return place.read_text(encoding="utf-8").strip() if place.is_file() else given.strip()
+    except (OSError, ValueError):
+        # A genotype can be longer than the system lets a name be.
+        return given.strip()
 
 
 def _parsed(chosen: Any, text: str, space: Any) -> str:
