@@ -17,7 +17,7 @@ from nasdsl.ir.schema import BLOCKS
 from nasdsl.ir.space import Decision, Space
 from nasdsl.lowering import networks, pairs
 from nasdsl.lowering.blocks import Block, Flattener
-from nasdsl.lowering.configs import Configs
+from nasdsl.lowering.config.configs import Configs
 from nasdsl.lowering.modules import Def, Loader, Module, library
 from nasdsl.lowering.values import SHAPES
 from nasdsl.source import Source, Span
