@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import json
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 
+from nasdsl.benchmarks.errors import BenchmarkError
 from nasdsl.benchmarks.record import moments
 
 STAGES = (2, 3, 3)
@@ -25,7 +28,7 @@ LAYERS = sum(STAGES)
 DIGITS = "012"
 
 
-class TableError(ValueError):
+class TableError(BenchmarkError):
     """The table's file is not what it should be."""
 
 
@@ -45,10 +48,10 @@ class Row:
 
 
 @cache
-def rows() -> dict[str, Row]:
+def rows() -> Mapping[str, Row]:
     """All 6 561 rows by key, in the order of keys. Raises TableError."""
     text = (files("nasdsl") / "data" / "nas_bench_macro.json").read_text(encoding="utf-8")
-    return parse(text)
+    return MappingProxyType(parse(text))
 
 
 def parse(text: str) -> dict[str, Row]:

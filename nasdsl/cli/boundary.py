@@ -123,12 +123,12 @@ def _failure(error: BaseException) -> click.ClickException:
     text = str(error) or type(error).__name__
     if "UnknownName" in names:
         return Failure(text, USAGE)
-    if "PlanError" in names and "CUDA" in text:
+    if "BenchmarkMissing" in names or ("PlanError" in names and "CUDA" in text):
         return Failure(text, MISSING)
     expected = {
         "PlanError", "RunError", "DataError", "CheckpointError", "GenotypeError", "OSError",
         "DiscretizeError", "NotExecutable", "ReadError", "Disagreement", "NothingFound",
-        "RequireError",
+        "RequireError", "BenchmarkError",
     }  # fmt: skip
     if names & expected:
         return Failure(text)

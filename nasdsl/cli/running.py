@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from nasdsl.cli import given
-from nasdsl.cli.boundary import STOPPED, Failure, guarded, say
+from nasdsl.cli.boundary import STOPPED, Failure, guarded, say, width
 
 
 def pairs(
@@ -179,10 +179,15 @@ def _execute(
     except BaseException:
         folder.update(status="failed")
         raise
-    _report(outcome, folder, form)
+    _report(plan, outcome, folder, form)
 
 
-def _report(outcome: Any, folder: Any, form: str) -> None:
+def _report(plan: Any, outcome: Any, folder: Any, form: str) -> None:
+    from nasdsl.benchmarks.catalogue import built_in
+    from nasdsl.report.benchmark import benchmark_lines, benchmark_report
+
+    # The run is on disk by now; what a benchmark knows of it is an addition.
+    known = built_in(plan.space(), outcome.genotype)
     if form == "json":
         click.echo(
             json.dumps(
@@ -194,6 +199,7 @@ def _report(outcome: Any, folder: Any, form: str) -> None:
                     "valid": outcome.search["valid"],
                     "discretization_gap": outcome.search["discretization_gap"],
                     "retrain": outcome.retrain,
+                    "benchmark": None if known is None else benchmark_report(*known),
                 },
                 indent=1,
             )
@@ -211,6 +217,8 @@ def _report(outcome: Any, folder: Any, form: str) -> None:
             f"retrained  {test['accuracy']:.2f} % on held-out test images "
             f"({outcome.retrain['params']:,} parameters, {outcome.retrain['epochs']} epochs)"
         )
+    if known is not None:
+        click.echo("\n".join(benchmark_lines(benchmark_report(*known), width())))
     click.echo(f"run        {folder.path}")
     say(f"next: nasdsl inspect {folder.path}")
 

@@ -18,7 +18,7 @@ REQUIRED: Any = object()
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A parameter: `type` is one of the words checked in `lowering.configs`."""
+    """A parameter: `type` is one of the words checked in `lowering.config`."""
 
     name: str
     type: str

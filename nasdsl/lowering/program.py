@@ -18,7 +18,7 @@ from nasdsl.ir.schema import BLOCKS
 from nasdsl.ir.space import Decision, Network, Space
 from nasdsl.lowering import networks, pairs
 from nasdsl.lowering.blocks import Block, Flattener
-from nasdsl.lowering.configs import Configs
+from nasdsl.lowering.config.configs import Configs
 from nasdsl.lowering.elsewhere import VALUES, bundled_hint
 from nasdsl.lowering.modules import Def, Loader, Module, library
 from nasdsl.lowering.requirements import measured, read, requirement
