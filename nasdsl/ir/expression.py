@@ -7,7 +7,7 @@ independently is the same expression with probabilities in place of indicators.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -114,15 +114,16 @@ def evaluate(expression: Expression, genotype: Genotype) -> int:
     for term in expression.terms:
         amount = term.amount
         for factor in term.factors:
-            amount *= _count(factor, taken.get(factor.decision, []))
+            amount *= count(factor, taken.get(factor.decision, ()))
             if not amount:
                 break
         result += amount
     return result
 
 
-def _count(factor: Factor, taken: list[str]) -> int:
+def count(factor: Factor, taken: Sequence[str]) -> int:
+    """A factor where its decision takes these labels."""
     if not factor.labels:
         return int(bool(taken) is not factor.negated)
-    count = sum(label in factor.labels for label in taken)
-    return int(not count) if factor.negated else count
+    times = sum(label in factor.labels for label in taken)
+    return int(not times) if factor.negated else times

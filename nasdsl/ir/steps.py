@@ -73,6 +73,18 @@ def steps(
     return Steps(steps=tuple(walk.steps), outputs=tuple(outputs))
 
 
+def steps_of(stage: Stage, space: Space, copies: int = 1) -> tuple[Step, ...]:
+    """The steps of one stage with its choices open; its inputs come first."""
+    walk = _Walk(False, every(space.decisions))
+    body = stage.body
+    shapes = [e.inp for e in body.inputs] if isinstance(body, Cell) else [body.inp]
+    inputs = [
+        walk.add(Step(what="input", shape=shape, copies=copies, stage="input")) for shape in shapes
+    ]
+    walk.network_stage(stage, inputs)
+    return tuple(walk.steps)
+
+
 def settings(step: Step) -> Iterator[tuple[When, Prim]]:
     """The primitives a step may be, each with its condition."""
     match step.op:
