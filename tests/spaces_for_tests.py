@@ -37,11 +37,13 @@ def bundled_space(file, name, *, genotype=None, target=None, **parameters):
     return space
 
 
-def space_of(text, name, **parameters):
-    """A space of a text."""
+def space_of(text, name, *, genotype=None, **parameters):
+    """A space of a text; an error fails the test."""
     diags = Diagnostics()
     module = Loader(library([Path.cwd()]), diags).load("test", Source.of("test.nas", text))
     diags.check()
-    space = networks.space(diags, Flattener(diags), module.names[name], values(parameters))
+    space = networks.space(
+        diags, Flattener(diags), module.names[name], values(parameters), genotype=genotype
+    )
     diags.check()
     return space

@@ -342,6 +342,7 @@ SHAPES = {
     "_dwconv": "as many channels as arrive, windowed extent",
     "_pool": "as many channels as arrive, windowed extent",
     "_deconv": "`out` channels, extent times stride",
+    "_narrow": "`out` channels, the first of those that arrive",
     "_linear": "`out` channels; needs features or a sequence",
     "_global_pool": "features; needs an extent",
     "_flatten": "features: every value",

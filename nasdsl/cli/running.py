@@ -232,11 +232,13 @@ def _describe(plan: Any, form: str) -> None:
     from nasdsl.codegen.supernet import check_executable
     from nasdsl.ir import cost
     from nasdsl.ir.config import show
+    from nasdsl.oneshot.samplers import SAMPLERS
 
     space = plan.space()
+    sampler = plan.recipe.get("sampler")
     supernet = cost.of_network(space.supernet)
     try:
-        check_executable(space)
+        check_executable(space, one_hot=SAMPLERS[sampler.name](sampler).one_hot)
     except NotExecutable as error:
         say(f"note: this version does not search it: {error}")
     found = {

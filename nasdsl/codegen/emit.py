@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from nasdsl.ir.cell import After, Arrival, Cell, CellEdge, Join, Output
+from nasdsl.ir.cell import After, Arrival, Cell, CellEdge, Join, Output, shares
 from nasdsl.ir.op import Choice, Nested, Op, Par, Prim, Seq, Varied, is_identity, is_none, walk
 from nasdsl.ir.space import Network, Stage
 from nasdsl.ops.table import module
@@ -81,6 +81,8 @@ class _Emitter:
     # ---- nodes
 
     def call(self, path: str, op: Prim, x: fx.Node) -> fx.Node:
+        if op.kind == "narrow":  # a view needs no module
+            return self.function(torch.narrow, x, 1, 0, op.out.channels, span=op.span)
         self._install(path, lambda: module(op))
         node = self.graph.call_module(path, (x,))
         return _stamp(node, op.span, path)
@@ -219,17 +221,49 @@ class _Emitter:
         shapes = {e.name: e.prepare.out for e in cell.inputs}
         for node in cell.nodes:
             edges = cell.into(node.name)
-            arrivals = [self.edge(cell, e, values, path, rows) for e in edges]
+            arrivals = self.arrivals(cell, node.name, values, path, rows)
             value = self.join(node.how, arrivals, [e.op.out for e in edges], like, node.span)
             at = self.place(path, f"node {node.name}", node.name)
             after = self.op(node.after, value, at, rows)
             shapes[node.name] = node.after.out
             values[node.name] = after if after is not None else self.zeros(node.after.out, like)
         through = {}
-        for e in cell.into("out"):
-            made = self.edge(cell, e, values, path, rows)
+        for e, made in zip(
+            cell.into("out"), self.arrivals(cell, "out", values, path, rows), strict=True
+        ):
             through[e.source] = made if made is not None else self.zeros(e.op.out, like)
-        return self.output(cell.output, {**values, **through}, path, rows)
+        return self.output(cell.output, {**values, **through}, path, rows, cell.width)
+
+    def arrivals(
+        self,
+        cell: Cell,
+        target: str,
+        values: dict[str, fx.Node],
+        path: str,
+        rows: _Rows | None,
+    ) -> list[fx.Node | None]:
+        """What comes through each edge into a node, None for zeros.
+
+        Where a decision picks among the edges each is multiplied by its weight (NAS-Bench-1Shot1,
+        arXiv 2001.10422). An edge of weight zero contributes nothing, so a row of zeros and ones
+        is a discrete choice, and one-path mode needs nothing else.
+        """
+        edges = cell.into(target)
+        made = [self.edge(cell, e, values, path, rows) for e in edges]
+        decision = cell.subset(target)
+        if decision is None:
+            return made
+        if rows is None:
+            raise NotExecutable(f"decision `{decision}`, which is not resolved")
+        weights = self.function(torch.unbind, rows.row(decision), 0, span=edges[0].span)
+        return [
+            None
+            if value is None
+            else self.function(
+                torch.mul, self.function(operator.getitem, weights, k), value, span=e.span
+            )
+            for k, (e, value) in enumerate(zip(edges, made, strict=True))
+        ]
 
     def edge(
         self,
@@ -285,20 +319,28 @@ class _Emitter:
         return value
 
     def output(
-        self, output: Output, values: dict[str, fx.Node], path: str, rows: _Rows | None
+        self,
+        output: Output,
+        values: dict[str, fx.Node],
+        path: str,
+        rows: _Rows | None,
+        width: int,
     ) -> fx.Node:
         match output:
             case Arrival():
                 return values[output.node]
             case After():
-                inner = self.output(output.inner, values, path, rows)
+                inner = self.output(output.inner, values, path, rows, width)
                 made = self.op(output.op, inner, f"{path}.out", rows)
                 return made if made is not None else self.zeros(output.op.out, inner)
             case Join():
-                parts = [self.output(p, values, path, rows) for p in output.parts]
+                parts = [self.output(p, values, path, rows, width) for p in output.parts]
                 if output.how == "split":
-                    raise NotExecutable("outputs that split their channels (`split = true`)")
-                if output.how == "concat":
+                    parts = [
+                        self.function(torch.narrow, part, 1, 0, share)
+                        for part, share in zip(parts, shares(width, len(parts)), strict=True)
+                    ]
+                if output.how in ("concat", "split"):
                     return self.function(torch.cat, parts, 1)
                 return self.join(output.how, list(parts), [], parts[0], None)
 
@@ -344,6 +386,7 @@ def _decisions(cell: Cell) -> tuple[str, ...]:
         found.extend(_choices(node.after))
     for entry in cell.inputs:
         found.extend(_choices(entry.prepare))
+    found.extend(cell.subsets())
     return tuple(dict.fromkeys(found))
 
 

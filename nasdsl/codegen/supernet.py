@@ -46,6 +46,8 @@ def tables_of(space: Space) -> dict[str, Table]:
     standing: dict[str, tuple[str, ...]] = {}
     for _, choice in choices(space.supernet):
         standing.setdefault(choice.decision, choice.labels)
+    # A row of `pick` has one column per incoming edge.
+    standing.update((d.id, d.labels) for d in space.decisions if d.kind == "subset")
     owner = {d.id: d.table for d in _all(space.decisions)}
     order: dict[str, list[str]] = {}
     for decision in _all(space.decisions):
@@ -66,16 +68,25 @@ def _all(decisions: Sequence[Decision]) -> list[Decision]:
     return found
 
 
-def check_executable(space: Space) -> None:
-    """Raise NotExecutable for decisions that one-shot training cannot relax."""
+def check_executable(space: Space, *, one_hot: bool = False) -> None:
+    """Raise NotExecutable for decisions that one-shot training cannot relax.
+
+    `one_hot`: the sampler takes one option per decision, so of `pick` only `pick 1`.
+    """
+    for rules in space.rules if one_hot else ():
+        for pick in rules.picks:
+            if pick.count != 1:
+                raise NotExecutable(
+                    f"`pick {pick.count or 'any'}` at {', '.join(pick.targets)} takes several "
+                    "edges, the sampler of this recipe one option of a decision; samplers that "
+                    "weigh all options (softmax, dirichlet) search it"
+                )
     for decision in _all(space.decisions):
         if decision.kind in ("value", "depth"):
             raise NotExecutable(
                 f"decision `{decision.id}` is among {'depths' if decision.kind == 'depth' else 'values'}"
                 f" ({', '.join(decision.labels[:4])}), which a relaxed supernet does not run"
             )
-        if decision.kind == "subset":
-            raise NotExecutable(f"decision `{decision.id}` picks edges (`pick`)")
 
 
 class Supernet(nn.Module):

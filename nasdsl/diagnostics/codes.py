@@ -755,7 +755,8 @@ _ALL = (
         "E224",
         "nothing reaches the output",
         """As the fixed operation of an edge `none` removes the edge, and a node without edges falls
-        away with it. Here nothing is left that the cell could yield.""",
+        away with it. An architecture of a cell with `pick` may leave out every edge on the way to
+        the output. Either way nothing is left that the cell could yield.""",
         _cell("in   a", "node x", "edge a -> x : none", "out  x"),
         _cell("in   a", "node x", "edge a -> x : relu", "out  x"),
     ),

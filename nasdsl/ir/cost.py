@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from nasdsl.ir import extremes, memory
-from nasdsl.ir.cell import Cell, operations
-from nasdsl.ir.expression import CostError, Expression, Term, total
+from nasdsl.ir.cell import After, Cell, Join, Output, arrivals, operations
+from nasdsl.ir.expression import CostError, Expression, Term, Wiring, total
 from nasdsl.ir.op import Choice, Nested, Op, Prim, Seq, Varied, parts
 from nasdsl.ir.optable import Cost, cost
 from nasdsl.ir.space import Network, Space, Stage
@@ -129,8 +129,18 @@ def expression(space: Space, measure: str, *, supernet: bool = False) -> Express
     `params`, `macs`, `bias`: with the indicators of a genotype, exactly the cost of the network
     lowered with that genotype. `saved`: bytes of activations per sample that a training step of
     that network keeps, an upper estimate (see `memory.terms`). The auxiliary head is not counted.
+
+    Raises CostError for a network with a cell that splits its output among as many nodes as are
+    picked (NAS-Bench-101): its widths are no products of choices.
     """
     network = space.supernet if supernet else space.target
+    for cell in cells(network):
+        if cell.picks and splits(cell.output):
+            raise CostError(
+                f"the widths of cell `{cell.name}` follow from which edges are picked; "
+                "lower the network with an architecture instead"
+            )
+    found: Iterator[Term]
     if measure == "saved":
         found = memory.terms(space, network)
     elif measure in MEASURES:
@@ -138,7 +148,11 @@ def expression(space: Space, measure: str, *, supernet: bool = False) -> Express
     else:
         raise CostError(f"unknown measure `{measure}`: {', '.join((*MEASURES, 'saved'))}")
     return Expression(
-        measure=measure, terms=total(found), labels=labels(space), stay=stay(space, network)
+        measure=measure,
+        terms=total(found),
+        labels=labels(space),
+        stay=stay(network),
+        wirings=wirings(network),
     )
 
 
@@ -167,31 +181,65 @@ def labels(space: Space) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple((d.id, d.labels) for d in every(space.decisions).values())
 
 
-def stay(space: Space, network: Network) -> tuple[tuple[str, Fraction], ...]:
+def wirings(network: Network) -> tuple[Wiring, ...]:
+    """The cells whose edges are picked, one for each table."""
+    found: dict[str, Wiring] = {}
+    for cell in cells(network):
+        if cell.picks:
+            found[cell.table] = Wiring(
+                table=cell.table,
+                inputs=tuple(entry.name for entry in cell.inputs),
+                nodes=tuple(node.name for node in cell.nodes),
+                edges=tuple((edge.source, edge.target) for edge in cell.edges),
+                picked=tuple(t for pick in cell.picks for t in pick.targets),
+                read=tuple(arrivals(cell.output)),
+            )
+    return tuple(found.values())
+
+
+def stay(network: Network) -> tuple[tuple[str, Fraction], ...]:
     """The share of its node's edges that stay, for each decision under a `keep N` rule."""
     found: dict[str, Fraction] = {}
-
-    def inside(cell: Cell) -> None:
+    for cell in cells(network):
         for keep in cell.keeps:
             for target in keep.targets:
                 rows = decided(cell, target)
                 if keep.count is not None and keep.count < len(rows):
                     found.update((row, Fraction(keep.count, len(rows))) for row in rows)
-        for _, op in operations(cell):
-            nested(op)
+    return tuple(found.items())
 
-    def nested(op: Op) -> None:
+
+def cells(network: Network) -> Iterator[Cell]:
+    """Every cell, those that stand as operations too, each value once."""
+    seen: set[int] = set()
+
+    def inside(op: Op) -> Iterator[Cell]:
         if isinstance(op, Nested):
-            inside(op.cell)
+            yield from whole(op.cell)
         for part in parts(op):
-            nested(part)
+            yield from inside(part)
+
+    def whole(cell: Cell) -> Iterator[Cell]:
+        if id(cell) in seen:
+            return
+        seen.add(id(cell))
+        yield cell
+        for _, op in operations(cell):
+            yield from inside(op)
 
     for stage in network.stages:
-        if isinstance(stage.body, Cell):
-            inside(stage.body)
-        else:
-            nested(stage.body)
-    return tuple(found.items())
+        yield from whole(stage.body) if isinstance(stage.body, Cell) else inside(stage.body)
+
+
+def splits(output: Output) -> bool:
+    """Whether an output shares the width of its cell among the nodes it joins."""
+    match output:
+        case Join():
+            return output.how == "split" or any(splits(part) for part in output.parts)
+        case After():
+            return splits(output.inner)
+        case _:
+            return False
 
 
 def choices(network: Network) -> Iterator[tuple[str, Choice]]:

@@ -3,8 +3,8 @@
 Decisions are settled one after the other, each for all settings of those it occurs in a product
 with (variable elimination, Dechter 1999); edges of a node of which N stay are settled together.
 That is exact. Where a product spans too many settings it is settled on its own instead, and
-where a term stands on what is not taken it is left out or counted in full: then the amount is a
-bound, never above the smallest cost and never below the largest.
+where a term stands on what is not taken, or on a node being left, it is left out or counted in
+full: then the amount is a bound, never above the smallest cost and never below the largest.
 """
 
 from __future__ import annotations
@@ -95,13 +95,12 @@ class _Search:
     answers: list[Callable[[Mapping[str, Taken]], dict[str, Taken]]] = field(default_factory=list)
 
     def relaxed(self, term: Term) -> Term | None:
-        """A term without factors for what is not taken; None where nothing of it counts."""
-        if not any(f.negated for f in term.factors):
+        """A term without factors that no decision settles; None where nothing of it counts."""
+        settled = tuple(f for f in term.factors if not f.negated and f.decision in self.domains)
+        if settled == term.factors:
             return term
         self.exact = False
-        if term.amount * self.sign > 0:
-            return None
-        return Term(term.amount, tuple(f for f in term.factors if not f.negated))
+        return None if term.amount * self.sign > 0 else Term(term.amount, settled)
 
     def scope(self, unit: _Unit) -> tuple[list[_Function], tuple[str, ...]]:
         """The functions of a unit, and the other decisions they depend on."""

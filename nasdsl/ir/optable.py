@@ -147,6 +147,13 @@ def _int(attrs: Attrs, name: str) -> int:
     return value
 
 
+def _narrow(attrs: Attrs, inp: Shape) -> Shape:
+    out = _int(attrs, "out")
+    _need(inp.kind not in ("tokens", "pieces"), f"it needs channels; {inp} arrives")
+    _need(out <= inp.channels, f"{inp} has no {out} channels")
+    return inp.with_channels(out)
+
+
 def _linear(attrs: Attrs, inp: Shape) -> Shape:
     _need(inp.kind in ("features", "sequence"), f"it needs features; {inp} arrives (flatten?)")
     return inp.with_channels(_int(attrs, "out"))
@@ -425,6 +432,7 @@ OPS: Mapping[str, OpSpec] = MappingProxyType(
                 _embed_cost,
                 "a vector per token",
             ),
+            OpSpec("narrow", (_OUT,), _narrow, _free, "the first `out` channels"),
             OpSpec("fold", (Param("n", "int"),), _fold, _free, "pieces into the batch"),
             OpSpec("unfold", (Param("n", "int"),), _unfold, _free, "pieces back out of the batch"),
         )

@@ -526,13 +526,19 @@ def _rules(line: Line, cells: dict[str, Cell]) -> TableRules:
     table = line.word("a table")
     line.end()
     line.only(_Item, Keep, Pick)
-    rows = []
+    found: dict[str, list[Any]] = {"row": [], "require": []}
     for below, item in zip(line.below, line.values, strict=True):
         if isinstance(item, _Item):
-            if item.word != "row":
+            if item.word not in found:
                 raise below.fail(f"`{item.word}` does not belong here")
-            rows.append(item.value)
-    return TableRules(table=table, rows=tuple(rows), keeps=line.all(Keep), picks=line.all(Pick))
+            found[item.word].append(item.value)
+    return TableRules(
+        table=table,
+        rows=tuple(found["row"]),
+        keeps=line.all(Keep),
+        picks=line.all(Pick),
+        requires=tuple(found["require"]),
+    )
 
 
 def _row(line: Line, cells: dict[str, Cell]) -> _Item:

@@ -1,4 +1,4 @@
-"""Zeros, noise and channel attention."""
+"""Zeros, noise, leading channels and channel attention."""
 
 from __future__ import annotations
 
@@ -37,6 +37,21 @@ class Noise(nn.Module):
 
 def noise(prim: Prim) -> nn.Module:
     return Noise(prim.out.dims, prim.number("std"))
+
+
+class Narrow(nn.Module):
+    """The first channels; a view, nothing is copied."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.narrow(1, 0, self.channels)
+
+
+def narrow(prim: Prim) -> nn.Module:
+    return Narrow(prim.out.channels)
 
 
 class SqueezeExcite(nn.Module):

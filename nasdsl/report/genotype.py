@@ -22,8 +22,9 @@ def genotype_report(genotype: Genotype, space: Space) -> dict[str, Any]:
     """Edges, size and connection of an architecture; the space's target is resolved with it."""
     network = space.target
     plain, full = cost.of_network(network), cost.of_network(network, aux=True)
+    ops = [(key, label) for key, label in genotype.picks if not key.endswith("<-*")]
     counts = {
-        table: dict(Counter(label for key, label in genotype.picks if _table(key, space) == table))
+        table: dict(Counter(label for key, label in ops if _table(key, space) == table))
         for table in dict.fromkeys(_table(key, space) for key, _ in genotype.picks)
     }
     return {
@@ -33,7 +34,7 @@ def genotype_report(genotype: Genotype, space: Space) -> dict[str, Any]:
         "genotype": genotype.as_json(),
         "cells": {t: _nodes(genotype, t, space) for t in counts},
         "counts": counts,
-        "total": dict(Counter(label for _, label in genotype.picks)),
+        "total": dict(Counter(label for _, label in ops)),
         "params": plain.params,
         "params_with_aux": full.params if network.aux is not None else None,
         "macs": plain.macs,
@@ -63,14 +64,25 @@ def _table(identity: str, space: Space) -> str:
 
 
 def _nodes(genotype: Genotype, table_name: str, space: Space) -> list[dict[str, Any]]:
-    """Picks of a table by the node they lead to, in the genotype's order."""
+    """Picks of a table by the node they lead to, in the genotype's order.
+
+    `arriving` are the edges that were picked where the genotype picks edges, and else missing.
+    """
     nodes: dict[str, list[dict[str, str]]] = {}
+    arriving: dict[str, list[str]] = {}
     for identity, label in genotype.picks:
         if _table(identity, space) != table_name:
             continue
         target, _, source = identity.removeprefix(f"{table_name}/").partition("<-")
-        nodes.setdefault(target, []).append({"from": source, "op": label})
-    return [{"node": node, "edges": edges} for node, edges in nodes.items()]
+        found = nodes.setdefault(target, [])
+        if source == "*":
+            arriving.setdefault(target, []).append(label)
+        else:
+            found.append({"from": source, "op": label})
+    return [
+        {"node": node, "edges": edges} | ({"arriving": arriving[node]} if node in arriving else {})
+        for node, edges in nodes.items()
+    ]
 
 
 # ---- is anything connected
@@ -189,7 +201,14 @@ def _cell_text(nodes: list[dict[str, Any]], width: int) -> list[str]:
     rows = []
     for entry in nodes:
         edges = [f"{e['op']}({e['from']})" if e["from"] else e["op"] for e in entry["edges"]]
-        rows.append((entry["node"], " + ".join(edges)))
+        text = " + ".join(edges)
+        if "arriving" in entry:
+            text = (
+                f"{text} of {', '.join(entry['arriving'])}"
+                if text
+                else ", ".join(entry["arriving"])
+            )
+        rows.append((entry["node"], text))
     return pairs(rows, width=width)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nasdsl.ir import cost, memory
-from nasdsl.ir.cell import After, Cell, Join, Keep, Output, Pick
+from nasdsl.ir.cell import Cell, Keep, Pick
 from nasdsl.ir.extremes import extreme
 from nasdsl.ir.optable import Cost
 from nasdsl.ir.printer import digest
@@ -175,23 +175,13 @@ def _bounds(space: Space) -> dict[str, Any]:
 
 def _told(space: Space) -> bool:
     """Whether the target tells what each decision costs: numbers and depths in their settings."""
-    if any(_splits(cell.output) for _, _, cell in space.target.cells()):
+    if any(cost.splits(cell.output) for cell in cost.cells(space.target)):
         return False  # the widths of a cell follow from how many edges lead to its output
     numbers = {d.id for d in every(space.decisions).values() if d.kind in ("value", "depth")}
     if not numbers:
         return True
     told = {d for m in ("params", "macs") for d in cost.expression(space, m).decisions}
     return bool(numbers & told)
-
-
-def _splits(output: Output) -> bool:
-    match output:
-        case Join():
-            return output.how == "split" or any(_splits(p) for p in output.parts)
-        case After():
-            return _splits(output.inner)
-        case _:
-            return False
 
 
 # ---- text

@@ -19,6 +19,7 @@ from nasdsl.ir import cost, formats
 from nasdsl.ir.config import show
 from nasdsl.ir.genotype import Genotype, loads
 from nasdsl.ir.printer import digest
+from nasdsl.oneshot.samplers import SAMPLERS
 from nasdsl.training import plan as plans
 from nasdsl.training import record
 from nasdsl.training.archive import archive
@@ -135,7 +136,8 @@ def check_fit(plan: Plan, prepared: inputs.Inputs) -> None:
             f"`{prepared.name}` has {prepared.shape} and {prepared.classes} classes (a space with "
             "the parameter `data` follows its data set)"
         )
-    check_executable(space)
+    sampler = plan.recipe.get("sampler")
+    check_executable(space, one_hot=SAMPLERS[sampler.name](sampler).one_hot)
     searched = {c.decision for _, c in cost.choices(space.supernet)}
     needed = {c.decision for _, c in cost.choices(space.target)}
     if not needed <= searched:

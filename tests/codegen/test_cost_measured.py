@@ -38,6 +38,7 @@ SPACES = (
     ("darts.nas", "darts_imagenet"),
     ("mobile.nas", "nasbench_macro"),
     ("mobile.nas", "ofa_mobilenet_v3"),
+    ("nasbench101.nas", "nasbench101"),
     ("nasbench101.nas", "nasbench1shot1"),
     ("nasbench101.nas", "nb1shot1_s1"),
     ("nasbench101.nas", "nb1shot1_s2"),
@@ -63,7 +64,7 @@ SPACES = (
 )
 #: One space for each kind of operation and of network.
 QUICK = {"small", "one_edge", "nasbench201", "nasbench_macro", "tabular", "conv1d", "tnb101_normal",
-         "tnb101_jigsaw", "hierarchical", "gpt_small"}  # fmt: skip
+         "tnb101_jigsaw", "hierarchical", "gpt_small", "nb1shot1_s3"}  # fmt: skip
 BATCH = 2
 
 
@@ -138,6 +139,7 @@ CASES = (
     (["embed"], TOKENS, {"vocabulary": 5}),
     (["fold"], PIECES, {"n": 3}),
     (["unfold"], FEATURES, {"n": 1}),
+    (["narrow"], IMAGE, {"out": 5}),
 )
 SINGLE = [(kind, inp, given) for kinds, inp, given in CASES for kind in kinds]
 
@@ -265,6 +267,8 @@ SMALL = (
     ("small.nas", "hierarchical", {"C": 4}),
     ("transbench101.nas", "tnb101_jigsaw", {"C": 8}),
     ("bench_suite.nas", "single_cell_all_skip", {"C": 4}),
+    ("nasbench101.nas", "nasbench101", {"C": 16, "n": 1}),
+    ("nasbench101.nas", "nb1shot1_s1", {"C": 4, "n": 1}),
 )
 #: Spaces whose supernets this version does not run.
 DISCRETE_ONLY = (

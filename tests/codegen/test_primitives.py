@@ -119,6 +119,7 @@ CASES = {
     ),
     "token": (variants({}, {"index": 0}, {"index": -1}), (SEQUENCE,)),
     "embed": ([{"vocabulary": 11, "out": 5}], (Shape("tokens", (6,)),)),
+    "narrow": ([{"out": 2}, {"out": 3}], EVERY),
     "fold": ([{"n": 3}], (Shape("pieces", (3, 4, 5, 5)),)),
     "unfold": ([{"n": 3}], (FEATURES,)),
 }

@@ -110,7 +110,6 @@ def test_joint_settings_of_values_and_depths():
     [
         ("darts.nas", "darts"),
         ("small.nas", "hierarchical"),
-        ("nasbench101.nas", "nb1shot1_s1"),
         ("bench_suite.nas", "single_cell_all_skip"),
     ],
 )
