@@ -7,7 +7,7 @@ independently is the same expression with probabilities in place of indicators.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -40,17 +40,54 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wiring:
+    """A cell whose edges are picked: which nodes are left follows from the picks.
+
+    `picked` are the targets whose edges are decided, `read` the nodes that the output joins.
+    """
+
+    table: str
+    inputs: tuple[str, ...]
+    nodes: tuple[str, ...]
+    edges: tuple[tuple[str, str], ...]
+    picked: tuple[str, ...]
+    read: tuple[str, ...]
+
+    def left(self, picked: Mapping[str, Sequence[str]]) -> frozenset[str]:
+        """The inputs and nodes on a path to the output; `picked` are sources by target."""
+        kept = [(s, t) for s, t in self.edges if t not in self.picked or s in picked.get(t, ())]
+        reached = set(self.inputs)
+        for node in self.nodes:
+            if any(t == node and s in reached for s, t in kept):
+                reached.add(node)
+        bound = {s for s, t in self.edges if t == "out"}
+        arriving = {s for s, t in kept if t == "out"}
+        needed = {n for n in self.read if n not in bound or n in arriving}
+        for node in reversed(self.nodes):
+            if node in needed and node in reached:
+                needed.update(s for s, t in kept if t == node)
+        return frozenset(needed & reached)
+
+
+def lives(table: str, node: str) -> Factor:
+    """The factor that a node of a cell with picked edges is on a path to the output."""
+    return Factor(f"{table}/{node}<-any")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Expression:
     """A measure of a network over the choices of its space.
 
     `labels` are the options that the expression knows, by decision; `stay` is the share of its
-    node's edges that stay, by decision of an edge under a `keep N` rule.
+    node's edges that stay, by decision of an edge under a `keep N` rule; `wirings` are the cells
+    whose edges are picked.
     """
 
     measure: str
     terms: tuple[Term, ...]
     labels: tuple[tuple[str, tuple[str, ...]], ...] = ()
     stay: tuple[tuple[str, Fraction], ...] = ()
+    wirings: tuple[Wiring, ...] = ()
 
     @property
     def decisions(self) -> tuple[str, ...]:
@@ -110,19 +147,35 @@ def evaluate(expression: Expression, genotype: Genotype) -> int:
         if known[decision] and label not in known[decision]:
             raise CostError(f"`{decision}` has no option `{label}`")
         taken.setdefault(decision, []).append(label)
+    for wiring in expression.wirings:
+        _wire(wiring, taken)
     result = 0
     for term in expression.terms:
         amount = term.amount
         for factor in term.factors:
-            amount *= _count(factor, taken.get(factor.decision, []))
+            amount *= count(factor, taken.get(factor.decision, ()))
             if not amount:
                 break
         result += amount
     return result
 
 
-def _count(factor: Factor, taken: list[str]) -> int:
+def _wire(wiring: Wiring, taken: dict[str, list[str]]) -> None:
+    """Note which nodes are left, and drop picked edges that lead nowhere."""
+    picked = {t: taken.get(f"{wiring.table}/{t}<-*", []) for t in wiring.picked}
+    left = wiring.left(picked)
+    for node in wiring.nodes:
+        if node in left:
+            taken[lives(wiring.table, node).decision] = ["lives"]
+    for target, sources in picked.items():
+        there = target == "out" or target in left
+        kept = [s for s in sources if there and s in left]
+        taken[f"{wiring.table}/{target}<-*"] = kept
+
+
+def count(factor: Factor, taken: Sequence[str]) -> int:
+    """A factor where its decision takes these labels."""
     if not factor.labels:
         return int(bool(taken) is not factor.negated)
-    count = sum(label in factor.labels for label in taken)
-    return int(not count) if factor.negated else count
+    times = sum(label in factor.labels for label in taken)
+    return int(not times) if factor.negated else times

@@ -109,6 +109,7 @@ SAVED: Mapping[str, Rule] = MappingProxyType(
     {
         "identity": _view,
         "none": _nothing,
+        "narrow": _view,
         "relu": _output,
         "gelu": _input,
         "silu": _input,

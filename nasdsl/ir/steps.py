@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from nasdsl.ir.cell import After, Arrival, Cell, CellEdge, Join, Output
-from nasdsl.ir.expression import Factor, times
+from nasdsl.ir.expression import Factor, lives, times
 from nasdsl.ir.op import Choice, Nested, Op, Par, Prim, Seq, Varied, is_none
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Decision, Network, Space, Stage
@@ -71,6 +71,18 @@ def steps(
     if aux and network.aux is not None:
         outputs.append(walk.network_stage(network.aux, [values[network.aux.inputs[0]]]))
     return Steps(steps=tuple(walk.steps), outputs=tuple(outputs))
+
+
+def steps_of(stage: Stage, space: Space, copies: int = 1) -> tuple[Step, ...]:
+    """The steps of one stage with its choices open; its inputs come first."""
+    walk = _Walk(False, every(space.decisions))
+    body = stage.body
+    shapes = [e.inp for e in body.inputs] if isinstance(body, Cell) else [body.inp]
+    inputs = [
+        walk.add(Step(what="input", shape=shape, copies=copies, stage="input")) for shape in shapes
+    ]
+    walk.network_stage(stage, inputs)
+    return tuple(walk.steps)
 
 
 def settings(step: Step) -> Iterator[tuple[When, Prim]]:
@@ -245,21 +257,34 @@ class _Walk:
             values[entry.name] = prepared if prepared is not None else x
         for node in cell.nodes:
             edges = cell.into(node.name)
-            arriving = [self.edge(cell, e, values, before) for e in edges]
+            arriving = self.arrivals(cell, node.name, values, before)
             self.when = self.under(before, exists(cell, node.name))
             value = self.join(node.how, arriving, [e.op.out for e in edges], like)
             after = self.op(node.after, value)
             values[node.name] = after if after is not None else self.zeros(node.after.out, like)
             self.when = before
         through = {}
-        for e in cell.into("out"):
-            made = self.edge(cell, e, values, before)
+        arriving = self.arrivals(cell, "out", values, before)
+        for e, made in zip(cell.into("out"), arriving, strict=True):
             through[e.source] = made if made is not None else self.zeros(e.op.out, like)
         return self.output(cell.output, {**values, **through}, cell.out)
 
     def under(self, before: When, condition: When) -> When:
         found = None if self.dense else times(before, condition)
         return before if found is None else found
+
+    def arrivals(
+        self, cell: Cell, target: str, values: dict[str, int], before: When
+    ) -> list[int | None]:
+        """What comes through each edge into a node; weighed where the edges are picked."""
+        edges = cell.into(target)
+        made = [self.edge(cell, e, values, before) for e in edges]
+        if not self.dense or cell.subset(target) is None:
+            return made
+        return [
+            None if v is None else self.make("weigh", [v], e.op.out)
+            for e, v in zip(edges, made, strict=True)
+        ]
 
     def edge(self, cell: Cell, edge: CellEdge, values: dict[str, int], before: When) -> int | None:
         self.when = self.under(before, condition(cell, edge))
@@ -316,23 +341,24 @@ def condition(cell: Cell, edge: CellEdge) -> When:
     """When an edge is there, apart from what stands on it.
 
     An edge whose operation is decided as a whole (`one_of …`, also with fixed operations beside
-    it) is there if the genotype says what stands on it; a picked edge if its source is picked.
+    it) is there if the genotype says what stands on it; a picked edge if its source is picked,
+    where edges are picked an edge also leads from and to nodes that are left.
     """
     identity = f"{cell.table}/{edge.key}"
     found: list[Factor] = []
     if isinstance(edge.op, Par) and identity in decided(cell, edge.target):
         found.append(Factor(identity))
-    if any(edge.target in pick.targets for pick in cell.picks):
-        found.append(Factor(f"{cell.table}/{edge.target}<-*", (edge.source,)))
-        found.extend(exists(cell, edge.source))
-    return tuple(found)
+    subset = cell.subset(edge.target)
+    if subset is not None:
+        found.append(Factor(subset, (edge.source,)))
+    return (*found, *exists(cell, edge.source), *exists(cell, edge.target))
 
 
 def exists(cell: Cell, node: str) -> When:
-    """The condition that a node is there: one of any number of picked edges leads to it."""
-    if not any(node in pick.targets and pick.count is None for pick in cell.picks):
+    """The condition that a node is on a path to the output, where edges are picked."""
+    if not cell.picks or node not in {n.name for n in cell.nodes}:
         return ()
-    return (Factor(f"{cell.table}/{node}<-*"),)
+    return (lives(cell.table, node),)
 
 
 def decided(cell: Cell, target: str) -> tuple[str, ...]:

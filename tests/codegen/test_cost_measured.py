@@ -7,11 +7,13 @@ import pytest
 import torch
 from spaces_for_tests import bundled_space
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasdsl.codegen.discrete import Discrete
 from nasdsl.codegen.supernet import Supernet
 from nasdsl.ir import cost, memory
+from nasdsl.ir.expression import CostError
 from nasdsl.ir.op import Prim
 from nasdsl.ir.optable import OPS
 from nasdsl.ir.sampling import sample
@@ -36,6 +38,7 @@ SPACES = (
     ("darts.nas", "darts_imagenet"),
     ("mobile.nas", "nasbench_macro"),
     ("mobile.nas", "ofa_mobilenet_v3"),
+    ("nasbench101.nas", "nasbench101"),
     ("nasbench101.nas", "nasbench1shot1"),
     ("nasbench101.nas", "nb1shot1_s1"),
     ("nasbench101.nas", "nb1shot1_s2"),
@@ -61,7 +64,7 @@ SPACES = (
 )
 #: One space for each kind of operation and of network.
 QUICK = {"small", "one_edge", "nasbench201", "nasbench_macro", "tabular", "conv1d", "tnb101_normal",
-         "tnb101_jigsaw", "hierarchical", "gpt_small"}  # fmt: skip
+         "tnb101_jigsaw", "hierarchical", "gpt_small", "nb1shot1_s3"}  # fmt: skip
 BATCH = 2
 
 
@@ -138,6 +141,7 @@ CASES = (
     (["embed"], TOKENS, {"vocabulary": 5}),
     (["fold"], PIECES, {"n": 3}),
     (["unfold"], FEATURES, {"n": 1}),
+    (["narrow"], IMAGE, {"out": 5}),
 )
 SINGLE = [(kind, inp, given) for kinds, inp, given in CASES for kind in kinds]
 
@@ -265,6 +269,8 @@ SMALL = (
     ("small.nas", "hierarchical", {"C": 4}),
     ("transbench101.nas", "tnb101_jigsaw", {"C": 8}),
     ("bench_suite.nas", "single_cell_all_skip", {"C": 4}),
+    ("nasbench101.nas", "nasbench101", {"C": 16, "n": 1}),
+    ("nasbench101.nas", "nb1shot1_s1", {"C": 4, "n": 1}),
 )
 #: Spaces whose supernets this version does not run.
 DISCRETE_ONLY = (
@@ -312,3 +318,59 @@ def test_memory_of_the_darts_supernet():
     found = memory.training(bundled_space("darts.nas", "darts").supernet, dense=True)
     assert found.of(16) == pytest.approx(1.95e9, rel=0.15)
     assert found.of(16) == 16 * found.sample + found.fixed
+
+
+class Alive(TorchDispatchMode):
+    """The largest number of bytes of tensors alive at once; parameters and buffers left out."""
+
+    def __init__(self, module):
+        super().__init__()
+        held = [*module.parameters(), *module.buffers()]
+        self.own = {t.untyped_storage().data_ptr() for t in held}
+        self.sizes = {}
+        self.peak = 0
+
+    def note(self, tensor):
+        storage = tensor.untyped_storage()
+        at = storage.data_ptr()
+        if at in self.own or at in self.sizes:
+            return
+        self.sizes[at] = storage.nbytes()
+        weakref.finalize(storage, self.sizes.pop, at, None)
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, tuple | list) else (made,):
+            if isinstance(tensor, torch.Tensor):
+                self.note(tensor)
+        self.peak = max(self.peak, sum(self.sizes.values()))
+        return made
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "parameters"),
+    [SMALL[0], SMALL[2], SMALL[6], SMALL[9]],
+    ids=["darts", "nasbench201", "nasbench_macro", "tnb101_jigsaw"],
+)
+def test_the_peak_of_inference_is_near_that_measured(file, name, parameters):
+    space = bundled_space(file, name, **parameters)
+    rng = random.Random(5)
+    for _ in range(3):
+        genotype = sample(space, rng)
+        net = bundled_space(file, name, genotype=genotype, target=parameters, **parameters).target
+        made = Discrete(net).eval()
+        x, _ = batch(net)
+        alive = Alive(made)
+        alive.note(x)
+        with torch.no_grad(), alive:
+            made(x)
+        assert memory.inference_peak(net) * BATCH == pytest.approx(alive.peak, rel=0.15)
+
+
+def test_costs_of_open_decisions():
+    space = bundled_space("small.nas", "one_edge")
+    with pytest.raises(CostError, match="not resolved"):
+        memory.training(space.target)
+    with pytest.raises(CostError, match="not resolved"):
+        memory.inference_peak(space.target)
+    assert memory.inference_peak(space.supernet, dense=True) > 0

@@ -4,11 +4,12 @@ import random
 from fractions import Fraction
 
 import pytest
-from spaces_for_tests import bundled_space
+from spaces_for_tests import bundled_space, space_of
 
 from nasdsl.ir import cost, memory
 from nasdsl.ir.cell import Arrival, Cell, CellEdge, CellInput, CellNode, Pick
-from nasdsl.ir.expression import CostError, Expression, Factor, Term, evaluate, times, total
+from nasdsl.ir.expression import CostError, Expression, Factor, Term, Wiring, evaluate, times, total
+from nasdsl.ir.extremes import extreme
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.op import Choice, Prim, Seq, Varied
 from nasdsl.ir.optable import OPS
@@ -247,6 +248,58 @@ def test_picked_edges_and_what_stands_on_their_nodes():
     assert value(("c/x<-*", "a"), ("c/y<-*", "x"), ("c/y<-*", "a")) == 16 + 144 + 16
     # A node without edges is not there, nor what stands on it.
     assert value(("c/y<-*", "a")) == 16
+
+
+PICKS = """nas 1
+op block(k) = conv(k) >> bn
+ops vertices { small = block(1)  large = block(3)  pool = max_pool(3) }
+space s(C = 4) {
+  cell c {
+    in   a
+    node x[4] : one_of vertices
+    edge a    -> x : block(1)
+    edge x[<] -> x
+    edge a    -> out : block(3)
+    edge x    -> out
+    pick any per x[2]
+    pick 2 per {x[3], out}
+    out  x[1] + x[2] + x[3] + x[4] + a
+  }
+  width = C
+  input image(4, 8, 8)
+  stage c
+  stage c
+  head global_avg_pool >> linear(10)
+}
+"""
+
+
+def test_picked_edges_of_lowered_cells():
+    """Nodes that nothing reaches, or that do not reach the output, cost nothing."""
+    space = space_of(PICKS, "s")
+    params, macs = (cost.expression(space, measure) for measure in ("params", "macs"))
+    rng, sizes = random.Random(0), set()
+    for _ in range(60):
+        genotype = sample(space, rng)
+        whole = cost.of_network(space_of(PICKS, "s", genotype=genotype).target)
+        assert evaluate(params, genotype) == whole.params
+        assert evaluate(macs, genotype) == whole.macs
+        sizes.add(len(Wiring.left(params.wirings[0], picked(genotype))))
+    assert len(sizes) >= 3
+    low, high = (extreme(params, space, largest=largest).amount for largest in (False, True))
+    values = [evaluate(params, sample(space, rng)) for _ in range(200)]
+    assert low <= min(values) <= max(values) <= high
+
+
+def picked(genotype):
+    targets = [key for key, _ in genotype.picks if key.endswith("<-*")]
+    return {key[len("c/") : -len("<-*")]: genotype.of(key) for key in targets}
+
+
+def test_widths_that_follow_from_picks_are_not_expressible():
+    space = bundled_space("nasbench101.nas", "nasbench101", n=1)
+    with pytest.raises(CostError, match="the widths of cell `c` follow"):
+        cost.expression(space, "params")
 
 
 # ---- products
