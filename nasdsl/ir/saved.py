@@ -126,7 +126,6 @@ SAVED: Mapping[str, Rule] = MappingProxyType(
         "layer_norm": _layer_norm,
         "max_pool": _max_pool,
         "avg_pool": _input,
-        "narrow": _view,
         "global_avg_pool": _nothing,
         "flatten": _view,
         "factorized_reduce": _factorized_reduce,
