@@ -229,7 +229,7 @@ def doctor(form: str) -> None:
 
     found: dict[str, Any] = {"nasdsl": VERSION, "python": platform.python_version()}
     needed = ("torch", "numpy", "networkx", "lark", "click", "rich", "safetensors")
-    optional = ("scikit-learn", "pillow", "torchvision")
+    optional = ("scikit-learn", "pillow", "torchvision", "onnx", "onnxscript", "onnxruntime")
     missing = []
     for name in (*needed, *optional):
         try:
