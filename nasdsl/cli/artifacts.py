@@ -10,6 +10,7 @@ import click
 
 from nasdsl.cli import exporting
 from nasdsl.cli.boundary import MISSING, OK, Failure, guarded, say
+from nasdsl.cli.export_order import Order
 from nasdsl.cli.running import pairs
 from nasdsl.version import VERSION
 
@@ -134,7 +135,7 @@ def _text(given: str) -> str:
               "supernet, with its size and batch-norms.")  # fmt: skip
 @click.option("--reestimate", type=click.IntRange(0), default=0, metavar="N",
               help="Of a network: measure its batch-norm statistics on N batches of training "
-              "images of the run.")  # fmt: skip
+              "images of the run [default: those saved with the weights].")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of a network: of fresh weights.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
 @guarded
@@ -163,7 +164,7 @@ def export(
     The network of a run has its retrained weights, any other fresh ones of --seed, or with
     --inherit those of a supernet.
     """
-    order = exporting.Order(
+    order = Order(
         source=source, form=form, out=out, space=space, parameters=parameters, target=target,
         genotype=text, inherit=inherit, size=size, reestimate=reestimate, seed=seed,
         data_dir=data_dir, force=force, read=_text,
