@@ -55,9 +55,9 @@ def _inherited(order: Order, subject: Subject) -> tuple[Any, dict[str, Any]]:
     from safetensors.torch import load_file
 
     from nasdsl.codegen.discrete import Discrete
-    from nasdsl.codegen.inherit import inherit
     from nasdsl.codegen.part import Part
     from nasdsl.codegen.supernet import Supernet
+    from nasdsl.codegen.transfer import inherit
     from nasdsl.ir.member import check
     from nasdsl.training import checkpoint
 
