@@ -10,6 +10,7 @@ import click
 
 from nasdsl.cli import exporting, given
 from nasdsl.cli.boundary import MISSING, OK, Failure, guarded, is_file, say
+from nasdsl.cli.export_order import Order
 from nasdsl.cli.running import pairs
 from nasdsl.version import VERSION
 
@@ -130,7 +131,7 @@ def compile_(
               "supernet, with its size and batch-norms.")  # fmt: skip
 @click.option("--reestimate", type=click.IntRange(0), default=0, metavar="N",
               help="Of a network: measure its batch-norm statistics on N batches of training "
-              "images of the run.")  # fmt: skip
+              "images of the run [default: those saved with the weights].")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of a network: of fresh weights.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
 @guarded
@@ -161,7 +162,7 @@ def export(
     The network of a run has its retrained weights, any other fresh ones of --seed, or with
     --inherit those of a supernet.
     """
-    order = exporting.Order(
+    order = Order(
         source=source, form=form, out=out, space=space, parameters=parameters, target=target,
         genotype=text, inherit=inherit, size=size, reestimate=reestimate, seed=seed,
         data_dir=data_dir, force=force, read=given.text_of,
@@ -229,7 +230,7 @@ def doctor(form: str) -> None:
 
     found: dict[str, Any] = {"nasdsl": VERSION, "python": platform.python_version()}
     needed = ("torch", "numpy", "networkx", "lark", "click", "rich", "safetensors")
-    optional = ("scikit-learn", "pillow", "torchvision")
+    optional = ("scikit-learn", "pillow", "torchvision", "onnx", "onnxscript", "onnxruntime")
     missing = []
     for name in (*needed, *optional):
         try:

@@ -7,10 +7,10 @@ from spaces_for_tests import space_of
 
 from nasdsl.codegen.discrete import Discrete
 from nasdsl.codegen.emit import NotExecutable
-from nasdsl.codegen.inherit import inherit
 from nasdsl.codegen.part import Part
 from nasdsl.codegen.program import samples
 from nasdsl.codegen.supernet import Supernet
+from nasdsl.codegen.transfer import inherit
 from nasdsl.ir.genotype import Genotype
 
 #: Spaces whose decisions choose operations or edges.
