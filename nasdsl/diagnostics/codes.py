@@ -719,7 +719,8 @@ _ALL = (
         "E221",
         "an empty range",
         """`int a..b by s` is a decision among the whole numbers from a to b in steps of s. The range
-        here holds none: the bounds run downwards or the step is not positive.""",
+        here holds none: the bounds run downwards or the step is not positive. `float a..b` is one
+        among all numbers from a to b; with `log` both must be positive.""",
         _network("stage conv(3, out = int 16..8)"),
         _network("stage conv(3, out = int 8..16)"),
     ),
@@ -1027,7 +1028,7 @@ _ALL = (
         "E506",
         "unknown measure",
         """`require` knows `params`, `flops` (multiply-adds), `depth`, `memory` and `count(op)`; in
-        a cell `edges`, `depth`, `count(op)` and `connected`. Other names have no meaning here,
+        a cell `edges`, `depth`, `count(op)` and `connected`, but no costs. Other names have no meaning here,
         parameters of the space included: a limit that speaks of them could be written as a
         value of the parameter.""",
         'nas 1\nfrom "nasbench201.nas" import nasbench201\n'

@@ -23,7 +23,8 @@ nothing. What counts as the same is the *notion*:
 
 Whether a skip is the identity is read off the space: with a stride, or between different widths,
 it is a convolution and stays. An operation with biases or affine normalisation does not map zeros
-to zeros; as the published notions do, all notions but `skip` take it that it does.
+to zeros; as the published notions do, all notions but `skip` take it that it does. Decisions
+outside cells (a stage, a depth, a width) count as they are picked.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ from nasdsl import driver
 from nasdsl.diagnostics.codes import CODES
 from nasdsl.diagnostics.model import CompileError, Diagnostics
 from nasdsl.ir.optable import OPS
+from nasdsl.ir.requirement import MEASURES
 from nasdsl.ir.schema import BLOCKS, FORMS, SLOTS
 from nasdsl.lowering.networks import FORMATS
-from nasdsl.lowering.program import MEASURES
 from nasdsl.source import Source
 from nasdsl.syntax.formatting.formatter import format_module
 from nasdsl.syntax.parser import parse

@@ -7,10 +7,14 @@ from fractions import Fraction
 import pytest
 from spaces_for_tests import bundled_space, space_of
 
+from nasdsl import driver
+from nasdsl.diagnostics.model import CompileError
+from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.member import check, ordered
 from nasdsl.ir.printer import print_space
 from nasdsl.ir.reader import read_space
 from nasdsl.ir.sampling import sample
+from nasdsl.source import Source
 
 SPACES = (
     ("darts.nas", "darts", {"C": 4, "layers": 3}),
@@ -132,10 +136,6 @@ space s {
 }
 """
     space = space_of(text, "s")
-    from nasdsl import driver
-    from nasdsl.ir.genotype import Genotype
-    from nasdsl.source import Source
-
     identity = space.decisions[0].id
     genotype = Genotype(space="s", picks=((identity, "0.25"),))
     made = driver.space(driver.load(Source.of("test.nas", text)), "s", genotype=genotype)
@@ -184,3 +184,17 @@ space s {
     for _ in range(100):
         genotype = sample(space, rng)
         assert len(genotype.picks) == 1 + 3 * int(genotype.of("body[1]")[0])
+
+
+@pytest.mark.parametrize("domain", ["0.5..0.1", "0..0.1 log"])
+def test_domains_without_a_number(domain):
+    text = f"""nas 1
+space s {{
+  width = 4
+  input image(3, 8, 8)
+  stem conv(3) >> dropout(float {domain})
+  head global_avg_pool >> linear(10)
+}}
+"""
+    with pytest.raises(CompileError, match="E221"):
+        driver.load(Source.of("test.nas", text))
