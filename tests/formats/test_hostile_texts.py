@@ -12,8 +12,8 @@ from nasdsl.ir.genotype import GenotypeError
 SPACES = {
     "darts": ("darts.nas", "darts", {"C": 4, "layers": 3}),
     "nasbench201": ("nasbench201.nas", "nasbench201", {"C": 4, "n": 1}),
-    "nasbench101": ("nasbench101.nas", "nasbench101", {"C": 4, "n": 1}),
-    "nasbench1shot1": ("nasbench101.nas", "nb1shot1_s1", {"C": 4, "n": 1}),
+    "nasbench101": ("nasbench101.nas", "nasbench101", {"C": 20, "n": 1}),
+    "nasbench1shot1": ("nasbench101.nas", "nb1shot1_s1", {"C": 20, "n": 1}),
     "transnasbench101": ("transbench101.nas", "tnb101_micro", {}),
     "nats_size": ("nasbench201.nas", "nats_size", {}),
     "digits": ("mobile.nas", "nasbench_macro", {}),

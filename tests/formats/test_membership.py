@@ -106,7 +106,7 @@ def test_numbers_of_a_domain(tabular):
 
 @pytest.fixture(scope="module")
 def nb101():
-    return bundled_space("nasbench101.nas", "nasbench101", C=4, n=1)
+    return bundled_space("nasbench101.nas", "nasbench101", C=20, n=1)
 
 
 def cell(space, edges):
@@ -126,7 +126,7 @@ def test_any_subset_of_inputs_but_no_empty_output(nb101):
 
 
 def test_a_fixed_number_of_inputs():
-    space = bundled_space("nasbench101.nas", "nb1shot1_s2", C=4, n=1)
+    space = bundled_space("nasbench101.nas", "nb1shot1_s2", C=20, n=1)
     good = sample(space, texts.generator(31))
     assert check(good, space) == good
     out = [s for k, s in good.picks if k == "c/out<-*"]

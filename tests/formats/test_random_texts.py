@@ -22,7 +22,7 @@ def nb201():
 
 @pytest.fixture(scope="module")
 def nb101():
-    return bundled_space("nasbench101.nas", "nasbench101", C=4, n=1)
+    return bundled_space("nasbench101.nas", "nasbench101", C=20, n=1)
 
 
 def round_trip(text, space, form, *, tagged=False):
@@ -140,7 +140,7 @@ ONE_SHOT = {
 @pytest.mark.parametrize("name", ONE_SHOT)
 def test_nasbench1shot1_configurations_and_their_matrices(name):
     """C21: written with seven vertices, of which a fifth without edges is filled in."""
-    space = bundled_space("nasbench101.nas", name, C=4, n=1)
+    space = bundled_space("nasbench101.nas", name, C=20, n=1)
     rng = texts.generator(13)
     for _ in range(MANY // 3 + 1):
         config, matrix, ops = texts.choice_blocks(rng, ONE_SHOT[name])
@@ -177,8 +177,8 @@ def test_digits():
 
 
 NEUTRAL = (
-    ("nasbench101.nas", "nasbench101", {"C": 4, "n": 1}, 1_500),
-    ("nasbench101.nas", "nb1shot1_s2", {"C": 4, "n": 1}, 1_500),
+    ("nasbench101.nas", "nasbench101", {"C": 20, "n": 1}, 1_500),
+    ("nasbench101.nas", "nb1shot1_s2", {"C": 20, "n": 1}, 1_500),
     ("mobile.nas", "ofa_mobilenet_v3", {}, 1_000),
     ("small.nas", "tabular", {}, 2_000),
     ("small.nas", "conv1d", {}, 2_000),

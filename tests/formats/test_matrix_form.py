@@ -22,7 +22,7 @@ def spec(matrix, ops=None):
 
 @pytest.fixture(scope="module")
 def nb101():
-    return bundled_space("nasbench101.nas", "nasbench101", C=4, n=1)
+    return bundled_space("nasbench101.nas", "nasbench101", C=20, n=1)
 
 
 def test_the_hash_of_a_record_of_the_benchmark():
@@ -190,7 +190,7 @@ def test_distinct_cells_of_nasbench1shot1(name, free, fixed, number):
         itertools.product(*(itertools.combinations(range(v), count) for v, count in free.items()))
     )
     assert len(patterns) == {"nb1shot1_s1": 180, "nb1shot1_s2": 360}[name]
-    space = bundled_space("nasbench101.nas", name, C=4, n=1)
+    space = bundled_space("nasbench101.nas", name, C=20, n=1)
     assert space.size() == len(patterns) * 3**4
     cells = set()
     for pattern in patterns:
@@ -218,7 +218,7 @@ def test_patterns_of_nasbench1shot1(name):
         parents = {0: (), **fixed, **dict(zip(free, pattern, strict=True))}
         count = len(parents)
         cells.append(spec([[int(i in parents[j]) for j in range(count)] for i in range(count)]))
-    space = bundled_space("nasbench101.nas", name, C=4, n=1)
+    space = bundled_space("nasbench101.nas", name, C=20, n=1)
     assert len(cells) == number == space.size() // 3 ** (len(cells[0].ops) - 2)
     assert sum(prune(cell) == cell for cell in cells) == whole
 
@@ -239,7 +239,7 @@ def test_pruned_matrices_are_read_and_stay_the_same_cell(nb101):
 
 def test_parents_that_a_space_fixes_must_be_those(nb101):
     """A cell of NAS-Bench-101 that is none of 1Shot1's space 1."""
-    space = bundled_space("nasbench101.nas", "nb1shot1_s1", C=4, n=1)
+    space = bundled_space("nasbench101.nas", "nb1shot1_s1", C=20, n=1)
     text = spec([[0, 1, 0, 0, 1, 0], [0, 0, 0, 0, 1, 0], *[[0] * 6] * 2, [0] * 5 + [1], [0] * 6])
     with pytest.raises(GenotypeError, match="vertex 2 reads nothing"):
         forms.parse(text.text(), space)
@@ -247,7 +247,7 @@ def test_parents_that_a_space_fixes_must_be_those(nb101):
 
 
 def test_more_vertices_than_the_space_has_are_refused():
-    space = bundled_space("nasbench101.nas", "nb1shot1_s2", C=4, n=1)
+    space = bundled_space("nasbench101.nas", "nb1shot1_s2", C=20, n=1)
     line = [[int(j == i + 1) for j in range(7)] for i in range(7)]
     with pytest.raises(GenotypeError, match="7 vertices"):
         forms.parse(spec(line).text(), space)
