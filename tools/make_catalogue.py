@@ -221,6 +221,8 @@ def every(decisions: Iterable[Decision]) -> Iterable[Decision]:
 
 def target_range(space: Space) -> str:
     """Parameters of the target network, over all architectures."""
+    if any(c.picks and cost.splits(c.output) for c in cost.cells(space.target)):
+        return "–"  # widths follow from which edges are picked
     low, _ = cost.extreme(space, "params", largest=False)
     high, _ = cost.extreme(space, "params", largest=True)
     if any(d.kind != "op" for d in every(space.decisions)):
