@@ -177,8 +177,9 @@ def _terms(step: Step, measure: str) -> Iterator[Term]:
 
 
 def labels(space: Space) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """The options of every decision of a space."""
-    return tuple((d.id, d.labels) for d in every(space.decisions).values())
+    """The options of every decision of a space; none of a domain of numbers."""
+    found = every(space.decisions).values()
+    return tuple((d.id, d.labels if d.low is None else ()) for d in found)
 
 
 def wirings(network: Network) -> tuple[Wiring, ...]:

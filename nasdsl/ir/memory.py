@@ -99,11 +99,15 @@ class _Storage:
 
 @dataclass(slots=True)
 class _Value:
-    """A tensor: the storages it may lie in, whether a gradient passes, how a sequence lies."""
+    """A tensor: the storages it may lie in, whether a gradient passes, how a sequence lies.
+
+    `sizes` are its bytes by the setting of decisions among values, none where it has one size.
+    """
 
     storages: list[tuple[When, _Storage]]
     grad: bool
     token_major: bool = False
+    sizes: list[tuple[When, int]] = field(default_factory=list)
 
 
 #: A value that may be one of more storages than these counts as one of its own.
@@ -133,6 +137,8 @@ def kept(made: Steps, item: int = 4) -> list[Kept]:
                         if other.grad:
                             _keep(one, step.when)
                 values[i] = _fresh(step, storages, item)
+                if step.what != "cat":  # parts of the same shape
+                    _sized(values[i], inputs)
                 passes = step.what != "zeros" and any(v.grad for v in inputs)
                 values[i].grad = step.what == "weigh" or passes
                 values[i].token_major = bool(inputs) and inputs[0].token_major
@@ -153,6 +159,13 @@ def _fresh(step: Step, storages: list[_Storage], item: int) -> _Value:
     return _Value([((), storage)], grad=False)
 
 
+def _sized(made: _Value, like: Sequence[_Value]) -> None:
+    """Give a value the sizes of the first of others that has several."""
+    made.sizes = next((v.sizes for v in like if v.sizes), [])
+    for _, storage in made.storages[: 1 if made.sizes else 0]:
+        storage.sizes = list(made.sizes)
+
+
 def _primitive(
     step: Step, x: _Value, storages: list[_Storage], own: list[Kept], item: int, passed: bool
 ) -> _Value:
@@ -168,7 +181,10 @@ def _primitive(
         if not rule.view:
             # Of a primitive under several settings each has an output of its own size.
             mine = () if isinstance(step.op, Prim) else when
-            made.storages[0][1].sizes.append((mine, prim.out.size * step.copies * item))
+            size = (mine, prim.out.size * step.copies * item)
+            made.storages[0][1].sizes.append(size)
+            if mine:
+                made.sizes.append(size)
         passes = x.grad or rule.trained
         made.grad = made.grad or (passes and not rule.cut)
         if not passes or not passed:
@@ -213,9 +229,13 @@ def _either(step: Step, inputs: list[_Value], storages: list[_Storage], item: in
         if (joint := times(case, when)) is not None
     ]
     made = _Value(found, grad=any(v.grad for v in inputs))
+    # The options of a choice have one shape; also where that depends on other decisions.
+    made.sizes = next((v.sizes for v in inputs if v.sizes), [])
     if len(found) > MANY:
-        made = _fresh(step, storages, item)
-        made.grad = any(v.grad for v in inputs)
+        whole = _fresh(step, storages, item)
+        whole.grad = made.grad
+        _sized(whole, [made])
+        made = whole
     made.token_major = any(v.token_major for v in inputs)
     return made
 

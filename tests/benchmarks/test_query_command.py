@@ -56,7 +56,7 @@ def test_neutral_json_files_and_standard_input_are_genotypes(tmp_path):
     ("args", "code", "said"),
     [
         (("nasbench_macro",), 2, "GENOTYPE is missing"),
-        (("nasbench_macro", "22212203"), 1, "nasbench_macro"),
+        (("nasbench_macro", "22212203"), 1, "digit 8, `3`, is no option"),
         (("nasbench_macro", "00000000", "-P", "C=16"), 1, "C = 16, not 32"),
         (("nasbench_macro", "00000000", "--epochs", "12"), 1, "leave the epochs out"),
         (("nasbench_macro", "00000000", "--benchmark", "nasbench301"), 1, "other cells"),
