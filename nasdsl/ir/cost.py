@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nasdsl.ir.cell import Cell, operations
-from nasdsl.ir.op import Choice, Nested, Op, Prim, parts
+from nasdsl.ir.op import Choice, Nested, Op, Prim, Varied, parts
 from nasdsl.ir.optable import Cost, cost
 from nasdsl.ir.space import Network, Space, Stage
 
@@ -15,6 +15,8 @@ def of_op(op: Op) -> Cost:
     match op:
         case Prim():
             return cost(op)
+        case Varied():
+            return largest(op)
         case Nested():
             return of_cell(op.cell)
         case _:
@@ -22,6 +24,14 @@ def of_op(op: Op) -> Cost:
             for part in parts(op):
                 total = total + of_op(part)
             return total
+
+
+def largest(op: Varied) -> Cost:
+    """What a primitive costs in its largest setting, as a supernet holds it."""
+    costs = [cost(o) for o in op.options]
+    return Cost(
+        max(c.params for c in costs), max(c.macs for c in costs), max(c.bias for c in costs)
+    )
 
 
 def of_cell(cell: Cell) -> Cost:
@@ -76,6 +86,8 @@ def fixed(network: Network) -> Cost:
                 return Cost()
             case Prim():
                 return cost(op)
+            case Varied():
+                return largest(op)
             case Nested():
                 total = Cost()
                 for _, inner in operations(op.cell):
