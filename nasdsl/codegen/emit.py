@@ -21,7 +21,19 @@ from torch import Tensor, fx, nn
 from nasdsl.codegen import entangle, rounds, widths
 from nasdsl.codegen.widths import Widths
 from nasdsl.ir.cell import After, Arrival, Cell, CellEdge, CellNode, Join, Output, operations
-from nasdsl.ir.op import Choice, Nested, Op, Par, Prim, Seq, Varied, is_identity, is_none, walk
+from nasdsl.ir.op import (
+    Choice,
+    Forms,
+    Nested,
+    Op,
+    Par,
+    Prim,
+    Seq,
+    Varied,
+    is_identity,
+    is_none,
+    walk,
+)
 from nasdsl.ir.space import Network, Stage
 from nasdsl.ops.table import module
 from nasdsl.source import Span
@@ -137,12 +149,7 @@ class _Emitter:
         return _stamp(node, op.span, path)
 
     def _install(self, path: str, make: Any) -> None:
-        owner = self.root
-        *scopes, name = path.split(".")
-        for scope in scopes:
-            if scope not in owner._modules:
-                owner.add_module(scope, nn.Module())
-            owner = owner.get_submodule(scope)
+        owner, name = self.root_of(path), path.rpartition(".")[2]
         if name in owner._modules:
             return
         # Another mode of the same network shares its modules. What the other mode did not build
@@ -190,6 +197,8 @@ class _Emitter:
             case Varied():
                 kind = op.options[0].kind
                 return self.varied(op, x, f"{path}.{kind}" if path else kind, mix)
+            case Forms():
+                return self.forms(op, x, path, mix)
             case Nested():
                 return self.cell(op.cell, [x], path)
 
@@ -230,6 +239,45 @@ class _Emitter:
         rows, picks = mix.several(op.decisions)
         arguments = (x, rows) if picks is None else (x, rows, picks)
         return _stamp(self.graph.call_module(path, arguments), op.span, path)
+
+    def forms(self, op: Forms, x: fx.Node, path: str, mix: _Rows | None) -> fx.Node:
+        """An operation in several forms: each by the weight of its settings, or the picked one."""
+        if mix is None:
+            raise ValueError(f"decision {op.decisions[0]} is not resolved")
+        rows, picks = mix.several(op.decisions)
+        names = [f"form_{i + 1}" for i in range(len(op.options))]
+        at = f"{path}.forms" if path else "forms"
+        if picks is not None:
+            made = {}
+            for name, option in zip(names, op.options, strict=True):
+                inside = f"{at}.{name}"
+                shared = _submodule(self.modules, inside) if self.modules is not None else None
+                whole = f"{self.prefix}.{inside}" if self.prefix else inside
+                made[name] = self.open_branch(option, shared, mix, whole)
+            self.root_of(at).add_module(at.rpartition(".")[2], entangle.Formed(op, made))
+            arguments = (x, rows, picks, mix.rows, mix.picks, self.mix, self.pick)
+            return _stamp(self.graph.call_module(at, arguments), op.span, at)
+        gate = f"{at}.gate"
+        self._install(gate, lambda: entangle.Formed(op, {}))
+        weights = self.graph.call_module(gate, (rows,))
+        terms = []
+        for i, (name, option) in enumerate(zip(names, op.options, strict=True)):
+            narrow = self.function(entangle.narrowed, x, option.inp.channels)
+            value = self.op(option, narrow, f"{at}.{name}", mix)
+            if value is not None:
+                wide = self.function(entangle.widened, value, op.out.channels)
+                weight = self.function(operator.getitem, weights, i)
+                terms.append(self.function(torch.mul, weight, wide, span=op.span))
+        return self.total(terms, op.span) if terms else self.zeros(op.out, x)
+
+    def root_of(self, path: str) -> nn.Module:
+        """The module that holds the module of a path, made where it is missing."""
+        owner = self.root
+        for scope in path.split(".")[:-1]:
+            if scope not in owner._modules:
+                owner.add_module(scope, nn.Module())
+            owner = owner.get_submodule(scope)
+        return owner
 
     def concat(
         self,
@@ -523,6 +571,8 @@ def _choices(op: Op) -> list[str]:
     match op:
         case Varied():
             return list(op.decisions)
+        case Forms():
+            return [*op.decisions, *(d for o in op.options for d in _choices(o))]
         case Choice():
             return [op.decision, *(d for o in op.options for d in _choices(o))]
         case Seq() | Par():
@@ -547,6 +597,8 @@ def _label(op: Op) -> str:
     match op:
         case Choice():
             return "choice"
+        case Forms():
+            return "forms"
         case Nested():
             return _safe(op.cell.name)
         case Par():

@@ -28,7 +28,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from nasdsl.codegen.slices import Slices, hull, skeleton
-from nasdsl.ir.op import Prim, Varied
+from nasdsl.ir.op import Forms, Prim, Varied
 from nasdsl.ops.table import module
 
 #: Zero stays zero, and nothing in the module depends on the number of channels.
@@ -311,6 +311,28 @@ class Joined(nn.Module):
         return _sum(terms)
 
 
+class Formed(nn.Module):
+    """An operation in several forms: how much each counts, or only the picked one.
+
+    In dense mode `(rows)` gives the weight of every form, the sum of those of its settings. In
+    one-path mode `(x, rows, picks, *inside)` runs the form of the picked setting.
+    """
+
+    def __init__(self, op: Forms, branches: dict[str, nn.Module]) -> None:
+        super().__init__()
+        self.joint = Joint([len(names) for names in op.labels], op.form)
+        self.names = tuple(branches)
+        for name, branch in branches.items():
+            self.add_module(name, branch)
+
+    def forward(self, *given: Any) -> Any:
+        if len(given) == 1:
+            return self.joint.weights(given[0])
+        x, rows, picks, *inside = given
+        branch = self.get_submodule(self.names[self.joint.place(picks)])
+        return weight_of(rows, picks) * branch(x, *inside)
+
+
 class Nothing(nn.Module):
     """Zeros of the picked width, in one-path mode."""
 
@@ -334,6 +356,11 @@ def widened(x: Tensor, channels: int) -> Tensor:
     """A tensor filled up with zero channels."""
     missing = channels - x.shape[1]
     return F.pad(x, (0, 0) * (x.dim() - 2) + (0, missing)) if missing else x
+
+
+def narrowed(x: Tensor, channels: int) -> Tensor:
+    """The leading channels of a tensor."""
+    return x if x.shape[1] == channels else x.narrow(1, 0, channels)
 
 
 def _spread(m_C: Tensor, like: Tensor) -> Tensor:

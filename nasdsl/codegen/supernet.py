@@ -88,7 +88,11 @@ def check_executable(space: Space) -> None:
 def check_dense(space: Space) -> None:
     """Raise NotExecutable for values that change more than channels: no one tensor holds that."""
     for op in held(space.supernet):
-        if isinstance(op, Varied) and not entangle.same_extents(op):
+        if (
+            isinstance(op, Varied)
+            and op.options[0].kind != "none"
+            and not entangle.same_extents(op)
+        ):
             extents = " and ".join(dict.fromkeys(str(o.out) for o in op.options[:2]))
             raise NotExecutable(
                 f"decision `{op.decisions[0]}` changes extents ({op.options[0].kind}: {extents}), "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from nasdsl.ir.cell import After, Arrival, Cell, Join, Output
-from nasdsl.ir.op import Choice, Nested, Op, Par, Prim, Seq, Varied
+from nasdsl.ir.op import Choice, Forms, Nested, Op, Par, Prim, Seq, Varied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +62,13 @@ def of_op(op: Op) -> Widths:
                 return Widths(counts=(op.out.channels,))
             counts = tuple(o.out.channels for o in op.options)
             return Widths(decisions=op.decisions, labels=op.labels, counts=counts)
+        case Forms():
+            made = [of_op(o) for o in op.options]
+            settings = (dict(zip(op.decisions, s, strict=True)) for s in product(*op.labels))
+            found = tuple(
+                made[f].under(setting) for f, setting in zip(op.form, settings, strict=True)
+            )
+            return Widths(decisions=op.decisions, labels=op.labels, counts=found)
         case Seq() if op.parts:
             return of_op(op.parts[-1])
         case Par() if op.how == "concat":

@@ -843,21 +843,14 @@ _ALL = (
     ),
     Code(
         "E233",
-        "a decision among values changes what is computed",
-        """A decision among values sets numbers of operations that stay: their channels, kernels,
-        heads. Here one of its options leads to other operations, as where `if` compares a width
-        that was decided before, or where a `repeat` counts by a formula of a decision. A supernet
-        shares the weights of all options, so they must be those of the same operations. Decide
-        between the operations themselves, `one_of {a, b}`; a depth is decided by
-        `repeat int a..b` or by a `let` of that.""",
-        _network(
-            "stage conv(3, out = one_of {8, 16})",
-            "stage identity if c_in == width else conv(1)",
-        ),
-        _network(
-            "stage conv(3, out = one_of {8, 16})",
-            "stage conv(1)",
-        ),
+        "a decision among values changes the stages",
+        """A decision among values sets sizes of operations: their channels, kernels, heads, also
+        which operation stands where a condition compares sizes. It cannot change how many stages
+        there are or what a cell is made of, as a `repeat` does that counts by a formula of a
+        decision. A depth is decided by `repeat int a..b`, or by a `let` of such a range that
+        `repeat` names.""",
+        _network("let n = int 1..2", "repeat 2 * n { stage conv(3) }"),
+        _network("let n = int 1..2", "repeat n { stage conv(3) >> conv(3) }"),
     ),
     Code(
         "E234",

@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator
 from itertools import product
 
 from nasdsl.ir.cell import After, Arrival, Cell, Join, Keep, Output, Pick
-from nasdsl.ir.op import Choice, Nested, Op, Par, Prim, Scalar, Seq, Varied, parts
+from nasdsl.ir.op import Choice, Forms, Nested, Op, Par, Prim, Scalar, Seq, Varied, parts
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Decision, Network, Space, Stage, TableRules
 
@@ -33,8 +33,8 @@ VERSION = 1
 
 #: Words that mean something in a line; names equal to one are quoted.
 WORDS = frozenset(
-    "after all arrival aux cell choice classes count decision decisions edge except format from "
-    "input ir join keep kind name network node option out output par parameter per pick require "
+    "after all arrival aux cell choice classes count decision decisions edge except form format "
+    "forms from input ir join keep kind labels name network node option out output par parameter per pick require "
     "row rules round seq space stage stride table varied width".split()
 )
 
@@ -258,6 +258,13 @@ def _tree(root: Op | Output, depth: int, cells: Cells) -> Iterator[str]:
                 settings = product(*item.labels)
                 for setting, option in zip(settings, item.options, strict=True):
                     below += [(level + 1, f"option {_words(setting)}"), (level + 2, option)]
+            case Forms():
+                decisions = _words(item.decisions)
+                yield f"{pad}forms {decisions} : {signature(item.inp, item.out)}"
+                below = [(level + 1, f"labels {_words(names)}") for names in item.labels]
+                for number, option in enumerate(item.options):
+                    places = " ".join(str(i) for i, f in enumerate(item.form) if f == number)
+                    below += [(level + 1, f"form {places}"), (level + 2, option)]
             case Nested():
                 name = word(cells.name(item.cell))
                 yield f"{pad}cell {name} : {signature(item.inp, item.out)}"

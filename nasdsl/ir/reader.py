@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from nasdsl.ir.cell import After, Arrival, Cell, CellEdge, CellInput, CellNode, Join, Keep, Pick
-from nasdsl.ir.op import Choice, Nested, Par, Prim, Scalar, Seq, Varied
+from nasdsl.ir.op import Choice, Forms, Nested, Par, Prim, Scalar, Seq, Varied
 from nasdsl.ir.printer import VERSION, WORDS
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Decision, Network, Space, Stage, TableRules
@@ -24,7 +24,7 @@ from nasdsl.ir.space import Decision, Network, Space, Stage, TableRules
 T = TypeVar("T")
 
 _TOKEN = re.compile(r'(?:(?P<key>[A-Za-z_]\w*)=)?(?P<value>"(?:[^"\\]|\\.)*"|[^\s"=]+)(?=\s|$)')
-_OPS = (Prim, Seq, Par, Choice, Varied, Nested)
+_OPS = (Prim, Seq, Par, Choice, Varied, Forms, Nested)
 _OUTPUTS = (Arrival, Join, After)
 
 
@@ -343,6 +343,45 @@ def _varied(line: Line, cells: dict[str, Cell]) -> Varied:
     )
 
 
+def _forms(line: Line, cells: dict[str, Cell]) -> Forms:
+    decisions = line.until(":")
+    inp, out = line.signature()
+    line.only(_Item)
+    labels = tuple(v.value for v in line.values if v.word == "labels")
+    stated = [v.value for v in line.values if v.word == "form"]
+    form: dict[int, int] = {}
+    for number, (places, _) in enumerate(stated):
+        for place in places:
+            if form.setdefault(place, number) != number:
+                raise line.fail(f"setting {place} has two forms")
+    count = sum(len(places) for places, _ in stated)
+    if len(labels) != len(decisions) or prod(map(len, labels)) != count:
+        raise line.fail("every setting of the labels of every decision has a form")
+    if set(form) != set(range(count)) or len(labels) + len(stated) != len(line.values):
+        raise line.fail("below forms stand `labels` and `form`, and every setting has one")
+    return Forms(
+        decisions=tuple(decisions),
+        labels=labels,
+        form=tuple(form[i] for i in range(count)),
+        options=tuple(op for _, op in stated),
+        inp=inp,
+        out=out,
+    )
+
+
+def _form(line: Line, cells: dict[str, Cell]) -> _Item:
+    places = []
+    while line.at < len(line.tokens):
+        places.append(line.integer("the number of a setting"))
+    return _Item("form", (tuple(places), line.one(_OPS, "an operation")))
+
+
+def _labels(line: Line, cells: dict[str, Cell]) -> _Item:
+    names = line.until()
+    line.only()
+    return _Item("labels", tuple(names))
+
+
 def _round(line: Line, cells: dict[str, Cell]) -> _Item:
     decision, path = line.word("a decision"), line.word("a path")
     number = line.integer("the number of the round")
@@ -629,10 +668,13 @@ _READERS: Mapping[str, Callable[[Line, dict[str, Cell]], Any]] = MappingProxyTyp
         "decision": _decision,
         "decisions": _decisions,
         "edge": _edge,
+        "form": _form,
         "format": _named,
+        "forms": _forms,
         "input": _input,
         "join": _join,
         "keep": _keep,
+        "labels": _labels,
         "name": _named,
         "network": _network,
         "node": _node,

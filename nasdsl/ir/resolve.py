@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from nasdsl.ir.cell import After, Arrival, Cell, Join, Output
 from nasdsl.ir.genotype import Genotype, GenotypeError
-from nasdsl.ir.op import Choice, Nested, Op, Par, Prim, Seq, Varied
+from nasdsl.ir.op import Choice, Forms, Nested, Op, Par, Prim, Seq, Varied
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Network, Stage
 
@@ -83,6 +83,13 @@ class _Resolver:
             raise GenotypeError(f"`{decision}`: {', '.join(found) or 'no pick'}; a depth is wanted")
         return int(found[0])
 
+    def setting(self, op: Varied | Forms) -> int:
+        """The number of the picked joint setting."""
+        at = 0
+        for decision, labels in zip(op.decisions, op.labels, strict=True):
+            at = at * len(labels) + labels.index(self.label(decision, labels))
+        return at
+
     def leaf(self, prim: Prim, was: Prim | Varied, number: int | None) -> Prim:
         made = replace(prim)
         self.origin.found[id(made)] = (was, number)
@@ -93,10 +100,10 @@ class _Resolver:
             case Prim():
                 return self.leaf(op, op, None)
             case Varied():
-                at = 0
-                for decision, labels in zip(op.decisions, op.labels, strict=True):
-                    at = at * len(labels) + labels.index(self.label(decision, labels))
+                at = self.setting(op)
                 return self.leaf(op.options[at], op, at)
+            case Forms():
+                return self.op(op.options[op.form[self.setting(op)]])
             case Seq():
                 flat: list[Op] = []
                 for part in (self.op(p) for p in op.parts):

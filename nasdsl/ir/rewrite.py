@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from nasdsl.ir.cell import After, Arrival, Cell, Join, Output
-from nasdsl.ir.op import Choice, Nested, Op, Par, Prim, Seq, Varied
+from nasdsl.ir.op import Choice, Forms, Nested, Op, Par, Prim, Seq, Varied
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Network, Stage
 from nasdsl.source import Span
@@ -29,6 +29,10 @@ class Visitor(Protocol):
         """A primitive anew."""
         ...
 
+    def whole(self, op: Op) -> Op | None:
+        """An operation anew, without a look at its parts; None to look at them."""
+        ...
+
 
 class Plain:
     """A visitor that leaves everything as it is."""
@@ -40,6 +44,9 @@ class Plain:
 
     def leaf(self, op: Prim | Varied) -> Op:
         return op
+
+    def whole(self, op: Op) -> Op | None:
+        return None
 
 
 class _Fresh(Plain):
@@ -86,6 +93,9 @@ def stage(of: Stage, visitor: Visitor) -> Stage:
 
 def op(of: Op, visitor: Visitor) -> Op:
     """An operation anew."""
+    whole = visitor.whole(of)
+    if whole is not None:
+        return whole
     match of:
         case Prim() | Varied():
             return visitor.leaf(of)
@@ -96,12 +106,16 @@ def op(of: Op, visitor: Visitor) -> Op:
             inp, out = visitor.node(("seq", len(of.parts)), (of.inp, of.out), of.span)
             return replace(of, parts=tuple(op(p, visitor) for p in of.parts), inp=inp, out=out)
         case Par():
-            mark = ("par", of.how, len(of.parts))
-            inp, out = visitor.node(mark, (of.inp, of.out), of.span)
+            inp, out = visitor.node(("par", of.how, len(of.parts)), (of.inp, of.out), of.span)
             return replace(of, parts=tuple(op(p, visitor) for p in of.parts), inp=inp, out=out)
+        case Forms():
+            inp, out = visitor.node(
+                ("forms", of.decisions, of.labels, of.form), (of.inp, of.out), of.span
+            )
+            options = tuple(op(o, visitor) for o in of.options)
+            return replace(of, options=options, inp=inp, out=out)
         case Choice():
-            mark = ("choice", of.decision, of.labels)
-            inp, out = visitor.node(mark, (of.inp, of.out), of.span)
+            inp, out = visitor.node(("choice", of.decision, of.labels), (of.inp, of.out), of.span)
             options = tuple(op(o, visitor) for o in of.options)
             return replace(of, options=options, inp=inp, out=out)
 

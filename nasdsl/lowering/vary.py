@@ -15,7 +15,6 @@ found by halving the difference of the two settings, and the second step begins 
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import product
@@ -24,7 +23,7 @@ from math import prod
 from nasdsl.diagnostics.model import Diagnostics, Label
 from nasdsl.ir import rewrite
 from nasdsl.ir.cell import Cell
-from nasdsl.ir.op import Op, Prim, Varied
+from nasdsl.ir.op import Forms, Op, Prim, Varied
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Decision, Network, Stage
 from nasdsl.lowering.scope import Broken, Context
@@ -36,8 +35,18 @@ MOST = 4096
 Settings = Mapping[str, str]
 #: Lowers the network under settings. Raises Broken with its diagnostics recorded.
 Lower = Callable[[Diagnostics, Settings], tuple[Network, Context]]
-#: Decisions of each primitive, in the order of the walk.
-Meeting = tuple[frozenset[str], ...]
+
+
+class _Again(Exception):
+    """Something differs as a whole that was looked into before; the leaves are others now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """Nodes that differ as a whole, and the decisions of each leaf, in the order of the walk."""
+
+    whole_at: frozenset[int]
+    depends: tuple[frozenset[str], ...]
 
 
 @dataclass(slots=True)
@@ -47,7 +56,18 @@ class _Seen(rewrite.Plain):
     marks: list[tuple[object, ...]] = field(default_factory=list)
     shapes: list[tuple[Shape, ...]] = field(default_factory=list)
     spans: list[Span | None] = field(default_factory=list)
-    leaves: list[Prim] = field(default_factory=list)
+    leaves: list[Op] = field(default_factory=list)
+    #: Nodes that are leaves as a whole, because they differ between settings.
+    whole_at: frozenset[int] = frozenset()
+    ops: dict[int, Op] = field(default_factory=dict)
+
+    def whole(self, op: Op) -> Op | None:
+        self.ops[len(self.marks)] = op
+        if len(self.marks) not in self.whole_at:
+            return None
+        self.node(("form",), (op.inp, op.out), op.span)
+        self.leaves.append(op)
+        return op
 
     def node(
         self, mark: tuple[object, ...], shapes: tuple[Shape, ...], span: Span | None
@@ -71,8 +91,16 @@ class _Merged(rewrite.Plain):
 
     shapes: list[tuple[Shape, ...]]
     leaves: list[Op]
+    whole_at: frozenset[int] = frozenset()
     at: int = 0
     leaf_at: int = 0
+
+    def whole(self, op: Op) -> Op | None:
+        if self.at not in self.whole_at:
+            return None
+        self.at += 1
+        self.leaf_at += 1
+        return self.leaves[self.leaf_at - 1]
 
     def node(
         self, mark: tuple[object, ...], shapes: tuple[Shape, ...], span: Span | None
@@ -104,10 +132,16 @@ def varied(
     if depths:
         _depths(diags, base, depths, lower)
     if not values:
-        return base, meeting
+        return base, None
     work = _Work(diags, lower, {d.id: d for d in values}, dict(context.chosen))
+    if meeting is not None:
+        work.whole_at = meeting.whole_at
     work.keep({}, base)
-    return work.merge(base, meeting)
+    while True:
+        try:
+            return work.merge(base, meeting)
+        except _Again:
+            meeting = None
 
 
 def _every(decisions: Iterable[Decision]) -> Iterable[Decision]:
@@ -117,8 +151,8 @@ def _every(decisions: Iterable[Decision]) -> Iterable[Decision]:
             yield from _every(below)
 
 
-def _seen(network: Network) -> _Seen:
-    seen = _Seen()
+def _seen(network: Network, whole_at: frozenset[int] = frozenset()) -> _Seen:
+    seen = _Seen(whole_at=whole_at)
     rewrite.rebuild(network, seen)
     return seen
 
@@ -132,12 +166,16 @@ class _Work:
     decisions: dict[str, Decision]
     largest: dict[str, str]
     known: dict[tuple[tuple[str, str], ...], _Seen] = field(default_factory=dict)
+    networks: dict[tuple[tuple[str, str], ...], Network] = field(default_factory=dict)
+    whole_at: frozenset[int] = frozenset()
 
     def full(self, settings: Settings) -> dict[str, str]:
         return {d: settings.get(d, self.largest[d]) for d in self.decisions}
 
     def keep(self, settings: Settings, network: Network) -> _Seen:
-        seen = self.known[tuple(self.full(settings).items())] = _seen(network)
+        key = tuple(self.full(settings).items())
+        self.networks[key] = network
+        seen = self.known[key] = _seen(network, self.whole_at)
         return seen
 
     def at(self, settings: Settings) -> _Seen:
@@ -176,41 +214,45 @@ class _Work:
         return Broken()
 
     def _compare(self, settings: Settings, seen: _Seen) -> None:
-        """E233 where a setting changes more than numbers."""
+        """Where a setting changes more than numbers, an operation differs as a whole.
+
+        E233 where it is no operation: stages, or what a cell is made of.
+        """
         base = next(iter(self.known.values()))
         if seen.marks == base.marks:
             return
         both = zip(base.marks, seen.marks, strict=False)
         at = next((i for i, (a, b) in enumerate(both) if a != b), None)
-        if at is None or base.marks[at][0] == seen.marks[at][0] == "stage":
-            at = min(len(base.marks), len(seen.marks)) - 1 if at is None else at
-            what = "the number of stages changes"
-        else:
-            what = f"{_word(base.marks[at])} becomes {_word(seen.marks[at])}"
+        if at is not None and at in base.ops and at in seen.ops:
+            self.whole_at = frozenset({*(i for i in self.whole_at if i < at), at})
+            self.known = {k: _seen(n, self.whole_at) for k, n in self.networks.items()}
+            raise _Again
+        at = min(len(base.marks), len(seen.marks)) - 1 if at is None else at
+        stages = base.marks[at][0] == seen.marks[at][0] == "stage"
         span = next((s for s in reversed(base.spans[: at + 1]) if s is not None), None)
         blamed = {d: s for d, s in settings.items() if s != self.largest[d]}
         self.diags.add(
             "E233",
             span or _nowhere(base),
-            f"{what}, where {_said(blamed)}",
-            help="a decision among values changes numbers; decide between operations: "
-            "`one_of {a, b}`",
+            f"{'the number of stages' if stages else 'the cell'} changes, where {_said(blamed)}",
+            help="rounds are decided by `repeat int a..b` or by a `let` of that",
         )
         raise Broken
 
     # ---- which primitive depends on what
 
     def merge(self, base: Network, meeting: Meeting | None) -> tuple[Network, Meeting]:
-        leaves = next(iter(self.known.values())).leaves
         for decision in () if meeting else self.decisions.values():
             first, last = decision.labels[0], decision.labels[-1]
             self.at({decision.id: first if first != self.largest[decision.id] else last})
-        draw = random.Random(0)
-        for _ in range(2):
-            self.at({d: draw.choice(x.labels) for d, x in self.decisions.items()})
+        # Two settings with everything mixed up show most of what the first step misses.
+        for step in (1, 2) if meeting is None else ():
+            several = enumerate(self.decisions.values(), 1)
+            self.at({d.id: d.labels[(i * i + step) % len(d.labels)] for i, d in several})
+        leaves = next(iter(self.known.values())).leaves
         depends: list[set[str]] = [set() for _ in leaves]
-        if meeting is not None and len(meeting) == len(leaves):
-            depends = [set(m) for m in meeting]
+        if meeting is not None and len(meeting.depends) == len(leaves):
+            depends = [set(m) for m in meeting.depends]
         while True:
             self._settle(depends)
             before = len(self.known)
@@ -218,7 +260,8 @@ class _Work:
             self._cover(colours, depends)
             if len(self.known) == before or not self._settle(depends):
                 break
-        return self._lay(base, depends, colours), tuple(frozenset(d) for d in depends)
+        found = Meeting(self.whole_at, tuple(frozenset(d) for d in depends))
+        return self._lay(base, depends), found
 
     def _settle(self, depends: list[set[str]]) -> bool:
         """Add decisions until equal settings mean equal primitives; whether any was added."""
@@ -230,7 +273,7 @@ class _Work:
         return added
 
     def _clash(self, i: int, here: set[str]) -> tuple[dict[str, str], dict[str, str]] | None:
-        found: dict[tuple[str, ...], tuple[dict[str, str], Prim]] = {}
+        found: dict[tuple[str, ...], tuple[dict[str, str], Op]] = {}
         for key, seen in self.known.items():
             settings = dict(key)
             short = tuple(settings[d] for d in self.decisions if d in here)
@@ -278,7 +321,7 @@ class _Work:
             self.diags.add(
                 "E234",
                 base.leaves[at].span or _nowhere(base),
-                f"`{base.leaves[at].kind}` has {max(joint)} settings: it depends on {several}",
+                f"`{_kind(base.leaves[at])}` has {max(joint)} settings: it depends on {several}",
                 help=f"at most {MOST} settings share weights; use fewer options, or the same "
                 "decision in several places",
             )
@@ -291,14 +334,11 @@ class _Work:
                 }
             )
 
-    def _lay(self, base: Network, depends: list[set[str]], colours: dict[str, int]) -> Network:
+    def _lay(self, base: Network, depends: list[set[str]]) -> Network:
         """All networks over each other."""
         every = list(self.known.values())
-        shapes = [
-            tuple(_largest(same) for same in zip(*(s.shapes[i] for s in every), strict=True))
-            for i in range(len(every[0].shapes))
-        ]
-        tables: list[dict[tuple[str, ...], Prim]] = [{} for _ in depends]
+        shapes = _over(every)
+        tables: list[dict[tuple[str, ...], Op]] = [{} for _ in depends]
         order = [tuple(d for d in self.decisions if d in here) for here in depends]
         for key, seen in self.known.items():
             settings = dict(key)
@@ -306,22 +346,80 @@ class _Work:
                 table.setdefault(tuple(settings[d] for d in ids), leaf)
         leaves: list[Op] = []
         for ids, table, leaf in zip(order, tables, every[0].leaves, strict=True):
-            if not ids:
-                leaves.append(leaf)
-                continue
             labels = tuple(self.decisions[d].labels for d in ids)
-            options = tuple(table[setting] for setting in product(*labels))
-            leaves.append(
-                Varied(
-                    decisions=ids,
-                    labels=labels,
-                    options=options,
-                    inp=_largest(o.inp for o in options),
-                    out=_largest(o.out for o in options),
-                    span=leaf.span,
-                )
-            )
-        return rewrite.rebuild(base, _Merged(shapes, leaves))
+            leaves.append(_leaf(ids, labels, table) if ids else leaf)
+        return rewrite.rebuild(base, _Merged(shapes, leaves, self.whole_at))
+
+
+Table = Mapping[tuple[str, ...], Op]
+
+
+def _leaf(ids: tuple[str, ...], labels: tuple[tuple[str, ...], ...], table: Table) -> Op:
+    """One operation for all settings of its decisions."""
+    settings = list(product(*labels))
+    prims = [p for p in (table[s] for s in settings) if isinstance(p, Prim)]
+    if len(prims) == len(settings) and len({p.kind for p in prims}) == 1:
+        return Varied(
+            decisions=ids,
+            labels=labels,
+            options=tuple(prims),
+            inp=_largest(p.inp for p in prims),
+            out=_largest(p.out for p in prims),
+            span=prims[0].span,
+        )
+    return _forms(ids, labels, table, settings)
+
+
+def _forms(
+    ids: tuple[str, ...],
+    labels: tuple[tuple[str, ...], ...],
+    table: Table,
+    settings: list[tuple[str, ...]],
+) -> Op:
+    """An operation that is another one under some settings: each form by itself."""
+    laid = {}
+    for setting in settings:
+        seen = _Seen()
+        rewrite.op(table[setting], seen)
+        laid[setting] = seen
+    groups: dict[tuple[object, ...], list[tuple[str, ...]]] = {}
+    for setting, seen in laid.items():
+        groups.setdefault(tuple(seen.marks), []).append(setting)
+    options = []
+    for own in groups.values():
+        # A setting of another form is as the setting of this one that is most like it.
+        alike = {s: s if s in own else max(own, key=lambda o: _agreeing(o, s)) for s in settings}
+        leaves: list[Op] = []
+        for i, leaf in enumerate(laid[own[0]].leaves):
+            inner = {s: laid[alike[s]].leaves[i] for s in settings}
+            same = all(inner[s] == leaf for s in settings)
+            leaves.append(leaf if same else _leaf(ids, labels, inner))
+        merged = _Merged(_over([laid[s] for s in own]), leaves)
+        options.append(rewrite.op(table[own[0]], merged))
+    numbers = {s: i for i, own in enumerate(groups.values()) for s in own}
+    if len(options) == 1:
+        return options[0]
+    return Forms(
+        decisions=ids,
+        labels=labels,
+        form=tuple(numbers[s] for s in settings),
+        options=tuple(options),
+        inp=_largest(table[s].inp for s in settings),
+        out=_largest(table[s].out for s in settings),
+        span=table[settings[-1]].span,
+    )
+
+
+def _agreeing(a: tuple[str, ...], b: tuple[str, ...]) -> int:
+    return sum(x == y for x, y in zip(a, b, strict=True))
+
+
+def _over(every: list[_Seen]) -> list[tuple[Shape, ...]]:
+    """The largest shapes of every node."""
+    return [
+        tuple(_largest(same) for same in zip(*(s.shapes[i] for s in every), strict=True))
+        for i in range(len(every[0].shapes))
+    ]
 
 
 def _largest(shapes: Iterable[Shape]) -> Shape:
@@ -335,11 +433,8 @@ def _said(settings: Settings) -> str:
     return " and ".join(said) + (" and others differ" if len(settings) > 3 else "")
 
 
-def _word(mark: tuple[object, ...]) -> str:
-    if mark[0] == "prim":
-        return f"`{mark[1]}`"
-    words = {"seq": "a sequence", "par": "parallel branches", "choice": "a choice"}
-    return words.get(str(mark[0]), f"a {mark[0]}")
+def _kind(op: Op) -> str:
+    return op.kind if isinstance(op, Prim) else "this"
 
 
 def _nowhere(seen: _Seen) -> Span:
