@@ -236,7 +236,8 @@ class Entangled(nn.Module):
 
     def layer_norm(self, x: Tensor, m_C: Tensor) -> Tensor:
         m = _spread(m_C, x)
-        total = m_C.sum()
+        # Where no setting has weight, as in rounds that are not reached, the result is zero.
+        total = m_C.sum().clamp(min=1e-12)
         centred = x - (x * m).sum(1, keepdim=True) / total
         variance = (m * centred**2).sum(1, keepdim=True) / total
         y = centred * torch.rsqrt(variance + self.held.eps)

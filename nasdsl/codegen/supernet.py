@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -168,9 +169,13 @@ class Supernet(nn.Module):
         """The mix of every instance: its own where given, else its table's."""
         found = {}
         for slot in self.slots:
-            own = mix.get(slot.instance)
+            own = self._own(slot, mix)
             found[slot.instance] = own if own is not None else self._shared(slot, mix)
         return found
+
+    def _own(self, slot: Slot, given: Mapping[str, Any]) -> Any:
+        """What is given for an instance alone; a table may have the name of a stem or head."""
+        return given.get(slot.instance) if slot.instance not in self.tables else None
 
     def _shared(self, slot: Slot, mix: Mapping[str, Tensor]) -> Tensor:
         places = [self._row[d] for d in slot.decisions]
@@ -184,7 +189,7 @@ class Supernet(nn.Module):
     def _picks(self, pick: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
         found = {}
         for slot in self.slots:
-            own = pick.get(slot.instance)
+            own = self._own(slot, pick)
             found[slot.instance] = (
                 list(own)
                 if own is not None

@@ -114,6 +114,23 @@ def test_a_width_that_equals_makes_another_operation():
         compare(space, [Genotype(space=space.name, picks=picks)])
 
 
+@pytest.mark.parametrize("name", ["sequence", "mobile"])
+def test_rows_of_rounds_that_are_not_reached_may_be_empty(name):
+    """A genotype says nothing of them; nothing divides by their weight."""
+    space = space_named(name)
+    net = Supernet(space).double()
+    for genotype in several(space, 4):
+        mix, _ = one_hot(net, genotype)
+        empty = {
+            table: torch.stack(
+                [r if genotype.of(d) else 0 * r for d, r in zip(net.tables[table].decisions, rows)]  # noqa: B905
+            )
+            for table, rows in mix.items()
+        }
+        net.eval()
+        close(net(batch_for(space), empty), net(batch_for(space), mix))
+
+
 # ---- by hand
 
 

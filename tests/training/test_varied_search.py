@@ -62,6 +62,21 @@ def test_a_search_finds_widths_kernels_and_depths_and_retrains(recipe):
     assert 0 <= outcome.retrain["test"]["accuracy"] <= 100
 
 
+def test_a_hard_search_decides_strides():
+    """Extents that are decided run in one-path mode alone, at the end of the search too."""
+    text = TEXT.replace("conv(3, stride = 2)", "conv(3, stride = one_of {1, 2})")
+    outcome = nasdsl.search(
+        driver.load(Source.of("thin.nas", text)),
+        recipe="hard",
+        data="digits",
+        split="few",
+        space="thin",
+        retrain=False,
+    )
+    assert outcome.genotype.of("stem.stride")[0] in ("1", "2")
+    assert outcome.search["discretization_gap"] == 0
+
+
 def weights(space, **strong):
     """A mix that prefers some labels."""
     mix = {}
