@@ -274,6 +274,8 @@ def fixed(network: Network) -> Cost:
                 return Cost()
             case Prim():
                 return cost(op)
+            case Varied():
+                return of_op(op)
             case Nested():
                 total = Cost()
                 for _, inner in operations(op.cell):

@@ -41,10 +41,11 @@ def argmax(
     PC-DARTS does. Raises DiscretizeError.
     """
     picks: list[tuple[str, str]] = []
+    every = {d: row for rows in mix.values() for d, row in rows.items()}
     for table, decisions in space.tables().items():
         weights = mix.get(table, {})
         rules = next((r for r in space.rules if r.table == table), None)
-        rows = {d.id: d for d in decisions if d.kind == "op"}
+        rows = {d.id: d for d in decisions if d.kind in _PICKED and d.count is None}
         taken = _subsets(space, rules, decisions, weights) if rules is not None else {}
         if rules is not None:
             for node, identities in rules.rows:
@@ -54,13 +55,35 @@ def argmax(
                 if chosen is not None:
                     # An edge that is not picked has no operation.
                     made = [p for p in made if p[0].partition("<-")[2] in chosen]
-                picks.extend(made)
+                for pick in made:
+                    picks.append(pick)
+                    picks.extend(_below(next(d for d in here if d.id == pick[0]), pick[1], every))
         for decision in rows.values():
             label, _ = _best(decision, weights.get(decision.id), ())
             picks.append((decision.id, label))
+            picks.extend(_below(decision, label, every))
         for node, sources in taken.items():
             picks.extend((subset_identity(table, node), source) for source in sources)
+    picks = list(dict.fromkeys(picks))
     return Genotype(space=space.name, picks=tuple(picks))
+
+
+#: Kinds of decisions that one option is picked of.
+_PICKED = ("op", "value", "depth")
+
+
+def _below(
+    decision: Decision, label: str, every: Mapping[str, Sequence[float]]
+) -> list[tuple[str, str]]:
+    """Picks of the decisions that exist where an option is taken, and of those below them."""
+    picks: list[tuple[str, str]] = []
+    for inner in decision.nested[decision.labels.index(label)] if decision.nested else ():
+        if inner.kind not in _PICKED or inner.count is not None:
+            continue
+        chosen, _ = _best(inner, every.get(inner.id), ())
+        picks.append((inner.id, chosen))
+        picks.extend(_below(inner, chosen, every))
+    return picks
 
 
 def _node(

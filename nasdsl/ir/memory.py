@@ -127,7 +127,7 @@ def kept(made: Steps, item: int = 4) -> list[Kept]:
         match step.what:
             case "prim" | "varied":
                 values[i] = _primitive(step, inputs[0], storages, own, item, i in passed)
-            case "either":
+            case "either" | "form":
                 values[i] = _either(step, inputs, storages, item)
             case _:
                 if i in passed and step.what == "weigh":
@@ -231,6 +231,13 @@ def _either(step: Step, inputs: list[_Value], storages: list[_Storage], item: in
     made = _Value(found, grad=any(v.grad for v in inputs))
     # The options of a choice have one shape; also where that depends on other decisions.
     made.sizes = next((v.sizes for v in inputs if v.sizes), [])
+    if step.what == "form" and made.sizes:
+        made.sizes = [
+            (joint, size)
+            for value, case in zip(inputs, step.cases, strict=True)
+            for when, size in value.sizes
+            if (joint := times(case, when)) is not None
+        ]
     if len(found) > MANY:
         whole = _fresh(step, storages, item)
         whole.grad = made.grad
@@ -295,7 +302,7 @@ def inference_peak(network: Network, *, dense: bool = False, item: int = 4) -> i
     last: dict[int, int] = {}
     for i in sorted(live):
         step = made.steps[i]
-        if step.what == "either":
+        if step.what in ("either", "form"):
             raise CostError("decisions are not resolved")
         base[i] = base[step.inputs[0]] if _is_view(step) else i
         for j in (*step.inputs, i):

@@ -22,9 +22,10 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
+from itertools import product
 
 from nasdsl.ir.cell import After, Arrival, Cell, Join, Keep, Output, Pick
-from nasdsl.ir.op import Choice, Nested, Op, Par, Prim, Scalar, Seq, parts
+from nasdsl.ir.op import Choice, Forms, Nested, Op, Par, Prim, Scalar, Seq, Varied, parts
 from nasdsl.ir.requirement import Amount, Measure, Negation, Relation, Requirement, Test
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Decision, Network, Space, Stage, TableRules
@@ -33,9 +34,10 @@ VERSION = 1
 
 #: Words that mean something in a line; names equal to one are quoted.
 WORDS = frozenset(
-    "after all amount arrival aux cell choice classes count decision decisions edge except format from "
-    "high input ir join keep kind log low measure name negation network node of option out output par parameter per pick relation require "
-    "row rules seq space stage stride table width".split()
+    "after all amount arrival aux cell choice classes count decision decisions edge "
+    "except form format forms from high input ir join keep kind labels log low measure "
+    "name negation network node of option out output par parameter per pick relation "
+    "require round row rules seq space stage stride table varied width".split()
 )
 
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_\[\]<>\-*./@]*")
@@ -277,6 +279,19 @@ def _tree(root: Op | Output, depth: int, cells: Cells) -> Iterator[str]:
                 yield f"{pad}choice {word(item.decision)} : {signature(item.inp, item.out)}"
                 for label, option in zip(item.labels, item.options, strict=True):
                     below += [(level + 1, f"option {word(label)}"), (level + 2, option)]
+            case Varied():
+                decisions = _words(item.decisions)
+                yield f"{pad}varied {decisions} : {signature(item.inp, item.out)}"
+                settings = product(*item.labels)
+                for setting, option in zip(settings, item.options, strict=True):
+                    below += [(level + 1, f"option {_words(setting)}"), (level + 2, option)]
+            case Forms():
+                decisions = _words(item.decisions)
+                yield f"{pad}forms {decisions} : {signature(item.inp, item.out)}"
+                below = [(level + 1, f"labels {_words(names)}") for names in item.labels]
+                for number, option in enumerate(item.options):
+                    places = " ".join(str(i) for i, f in enumerate(item.form) if f == number)
+                    below += [(level + 1, f"form {places}"), (level + 2, option)]
             case Nested():
                 name = word(cells.name(item.cell))
                 yield f"{pad}cell {name} : {signature(item.inp, item.out)}"
@@ -306,6 +321,8 @@ def _network(role: str, network: Network, cells: Cells) -> Iterator[str]:
 def _stage(head: str, stage: Stage, cells: Cells) -> Iterator[str]:
     inputs = " ".join("input" if i == -1 else str(i) for i in stage.inputs)
     yield f"  {head} {word(stage.name)} {word(stage.role)} from {inputs} : {stage.out}"
+    for decision, path, number in stage.rounds:
+        yield f"    round {word(decision)} {word(path)} {number}"
     if isinstance(stage.body, Cell):
         yield f"    cell {word(cells.name(stage.body))}"
     else:

@@ -6,7 +6,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from nasdsl.ir.op import Choice, Nested, Op, Par, Prim, Seq, Varied, is_identity, is_none, parts
+from nasdsl.ir.op import (
+    Choice,
+    Forms,
+    Nested,
+    Op,
+    Par,
+    Prim,
+    Seq,
+    Varied,
+    is_identity,
+    is_none,
+    parts,
+)
 
 #: Operations that are known for what they do; no operation has such a name.
 IDENTITY, ZERO = "=", "0"
@@ -60,7 +72,7 @@ def slot_of(identity: str, ops: list[Op], inner: tuple[str, ...]) -> Slot:
 
 
 def _open(op: Op) -> bool:
-    return isinstance(op, Choice | Varied | Nested) or any(_open(p) for p in parts(op))
+    return isinstance(op, Choice | Varied | Forms | Nested) or any(_open(p) for p in parts(op))
 
 
 def operations(
@@ -110,8 +122,19 @@ def described(op: Op, picks: Picks, cells: Mapping[str, str] = MappingProxyType(
             return "+".join(sorted(picks.get(op.decision, ())))
         case Varied():
             return op.options[-1].kind
+        case Forms():
+            return described(_standing(op, picks), picks, cells)
         case Nested():
             return f"cell({cells.get(op.cell.table, op.cell.table)})"
+
+
+def _standing(op: Forms, picks: Picks) -> Op:
+    """The form that stands under what was picked, the largest where nothing was."""
+    index = 0
+    for decision, labels in zip(op.decisions, op.labels, strict=True):
+        label = next(iter(picks.get(decision, ())), labels[-1])
+        index = index * len(labels) + labels.index(label)
+    return op.options[op.form[index]]
 
 
 def tables_in(op: Op) -> Iterator[str]:

@@ -13,7 +13,7 @@ from itertools import product
 
 from nasdsl.ir.cell import After, Arrival, Cell, CellEdge, Join, Output
 from nasdsl.ir.expression import Factor, lives, times
-from nasdsl.ir.op import Choice, Nested, Op, Par, Prim, Seq, Varied, is_none
+from nasdsl.ir.op import Choice, Forms, Nested, Op, Par, Prim, Seq, Varied, is_none
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Decision, Network, Space, Stage
 
@@ -25,7 +25,8 @@ class Step:
     """One value: how it is made, from which earlier values, and when.
 
     `what` is `input`, `prim`, `varied`, `add`, `mul`, `weigh` (an option times its weight),
-    `cat`, `div`, `zeros` or `either` (the option that is picked; `cases` are the conditions).
+    `cat`, `div`, `zeros`, `either` (the option that is picked; `cases` are the conditions) or `form`
+    (the form that stands under the settings of `cases`).
     `copies` is the number of pieces per sample that the value holds, see `fold`.
     """
 
@@ -210,6 +211,8 @@ class _Walk:
                 return self.parallel(op, x)
             case Choice():
                 return self.weighed(op, x) if self.dense else self.either(op, x)
+            case Forms():
+                return self.all_forms(op, x) if self.dense else self.form(op, x)
             case Nested():
                 return self.cell(op.cell, [x])
 
@@ -231,6 +234,27 @@ class _Walk:
             if value is not None:
                 terms.append(self.make("weigh", [value], option.out))
         return self.total(terms) if terms else None
+
+    def all_forms(self, op: Forms, x: int) -> int | None:
+        values = [self.op(option, x) for option in op.options]
+        terms = [self.make("weigh", [v], op.out) for v in values if v is not None]
+        return self.total(terms) if terms else None
+
+    def form(self, op: Forms, x: int) -> int | None:
+        """The form that stands under a joint setting, once for each."""
+        before, values, cases = self.when, [], []
+        for chosen, which in zip(product(*op.labels), op.form, strict=True):
+            case = tuple(Factor(d, (c,)) for d, c in zip(op.decisions, chosen, strict=True))
+            inside = times(before, case)
+            if inside is None:
+                continue
+            self.when = inside
+            value = self.op(op.options[which], x)
+            if value is not None:
+                values.append(value)
+                cases.append(case)
+        self.when = before
+        return self.make("form", values, op.out, cases=tuple(cases)) if values else None
 
     def either(self, op: Choice, x: int) -> int | None:
         before, values, cases = self.when, [], []

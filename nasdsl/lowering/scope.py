@@ -108,6 +108,15 @@ class Context:
     #: Candidates of the op sets of the block.
     members: dict[str, Member] | None = None
     fuel: int = MAX_STEPS
+    #: What decisions among values are set to where no genotype picks: `lowering.vary` turns them.
+    settings: Mapping[str, str] = field(default_factory=dict)
+    #: The label that every decision among values has in this elaboration.
+    chosen: dict[str, str] = field(default_factory=dict)
+
+    def picked(self, identity: str) -> str | None:
+        """What a decision among values is set to, by the genotype or the settings."""
+        found = self.genotype.of(identity) if self.genotype is not None else ()
+        return found[0] if found else self.settings.get(identity)
 
     @contextmanager
     def expanding(self, node: ast.Node, name: str, span: Span) -> Iterator[None]:

@@ -10,7 +10,7 @@ from nasdsl.ir.cell import After, Arrival, Cell, Join, Output
 from nasdsl.ir.formats import forms, nasbench101
 from nasdsl.ir.genotype import Genotype, GenotypeError
 from nasdsl.ir.member import every
-from nasdsl.ir.op import Choice, Nested, Op, Par, Prim, Seq, Varied
+from nasdsl.ir.op import Choice, Forms, Nested, Op, Par, Prim, Seq, Varied
 from nasdsl.ir.space import Network, Space
 from nasdsl.report.columns import indent, number, pairs, short, table, wrap
 from nasdsl.report.published import same
@@ -146,7 +146,7 @@ def passes(op: Op) -> bool:
             return all(passes(p) for p in op.parts)
         case Par():
             return any(passes(p) for p in op.parts)
-        case Choice() | Varied():
+        case Choice() | Varied() | Forms():
             return any(passes(o) for o in op.options)
         case Nested():
             return connected_cell(op.cell)

@@ -7,13 +7,14 @@ architecture step never touches a weight, and neither computes gradients that th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nasdsl.codegen.emit import NotExecutable
 from nasdsl.codegen.supernet import Supernet
 from nasdsl.ir import discretize
 from nasdsl.ir.config import Settings, Time, value_at
@@ -21,7 +22,7 @@ from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.space import Space
 from nasdsl.oneshot.arch import ArchParameters
-from nasdsl.oneshot.samplers import SAMPLERS, Sample
+from nasdsl.oneshot.samplers import SAMPLERS, Sample, picks
 from nasdsl.training import checkpoint, optimizers
 from nasdsl.training.data.batches import Evaluation, Stream, derived_generator, derived_seed
 from nasdsl.training.data.inputs import Inputs, pipeline
@@ -199,9 +200,15 @@ class Search:
             self.inputs.parts.search_valid,
             batch_size=int(self.recipe.get("batch")),
         )
-        dense = self.supernet.in_mode("dense")
-        soft = self._evaluated(dense, self.expected_mix(), batches)
-        hard = self._evaluated(dense, self._one_hot(genotype), batches)
+        picked = self._one_hot(genotype)
+        try:
+            dense = self.supernet.in_mode("dense")
+        except NotExecutable:
+            # No one tensor holds the mixture, where extents are decided; there is only the pick.
+            hard = soft = self._evaluated(self.supernet, picked, batches, picks(picked))
+        else:
+            soft = self._evaluated(dense, self.expected_mix(), batches)
+            hard = self._evaluated(dense, picked, batches)
         return {
             "genotype": genotype.as_json(),
             "text": forms.brief(genotype, self.space),
@@ -225,12 +232,16 @@ class Search:
         return found
 
     def _evaluated(
-        self, model: Supernet, mix: Mapping[str, Tensor], batches: Evaluation
+        self,
+        model: Supernet,
+        mix: Mapping[str, Tensor],
+        batches: Evaluation,
+        *pick: Mapping[str, Sequence[int]],
     ) -> tuple[float, float]:
         buffers = {n: b.clone() for n, b in model.named_buffers()}
         model.train()
         try:
-            return evaluate(_Laid(model, self.layout), batches, mix)
+            return evaluate(_Laid(model, self.layout), batches, mix, *pick)
         finally:
             with torch.no_grad():
                 for n, b in model.named_buffers():
