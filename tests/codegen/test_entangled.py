@@ -28,8 +28,9 @@ NAMES = [
 ]
 
 
-def close(a, b):
-    assert torch.allclose(a, b, rtol=1e-11, atol=1e-12), (a - b).abs().max()
+def close(a, b, scale=1.0):
+    """Equal up to rounding of float64, `scale` the size of what is around."""
+    assert torch.allclose(a, b, rtol=1e-11, atol=1e-12 * scale), (a - b).abs().max()
 
 
 def compare(space, genotypes):
@@ -57,8 +58,10 @@ def compare(space, genotypes):
                 z.square().sum().backward()
                 close(y, z)
             close(sum(g.square().sum() for g in found[0][1].values()), squares(alone))
+            # Batch statistics of a few values amplify rounding as they amplify gradients.
+            largest = 10 * max(g.abs().max() for g in found[1][1].values())
             for name, grad in found[1][1].items():
-                close(found[0][1].get(name, torch.zeros_like(grad)), grad)
+                close(found[0][1].get(name, torch.zeros_like(grad)), grad, max(largest, 1.0))
         for rows in mix.values():
             assert rows.grad is None or torch.isfinite(rows.grad).all()
         assert any(r.grad is not None and r.grad.abs().sum() > 0 for r in mix.values())
