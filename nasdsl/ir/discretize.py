@@ -15,12 +15,12 @@ the strongest edge of every node that has none; a cell with more edges on such p
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nasdsl.ir.cell import arrivals, subset_identity
 from nasdsl.ir.genotype import Genotype
+from nasdsl.ir.requirement import Amount, Measure, Relation, Test
 from nasdsl.ir.space import Decision, Space, TableRules
 
 Rows = Sequence[Sequence[float]]
@@ -130,7 +130,6 @@ def _best(
 #: Rounding of float32 must not decide whether a row without preference keeps its edges, nor
 #: which of them is weakest.
 _ROUNDING = 1e-6
-_LIMIT = re.compile(r"edges (<=|<) (\d+)")
 
 
 def _subsets(
@@ -166,7 +165,7 @@ def _subsets(
             for node, decision in free.items():
                 best = max(decision.labels, key=lambda s: strength[s, node])
                 taken[node] = taken[node] or {best}
-        _drop(graph, set(free), strength, _most_edges(rules))
+        _drop(graph, set(free), strength, _most_edges(space, rules.table))
     order = [*(node for node, _ in rules.rows), *taken]
     return {
         node: tuple(s for s in rows[subset_identity(rules.table, node)].labels if s in taken[node])
@@ -189,13 +188,21 @@ def _weights(decision: Decision, weights: Sequence[float] | None) -> list[float]
     return found
 
 
-def _most_edges(rules: TableRules) -> int | None:
-    """The number of edges that `require` allows; None without such a limit."""
-    found = []
-    for text in rules.requires:
-        match = _LIMIT.fullmatch(text)
-        if match is not None:
-            found.append(int(match.group(2)) - (match.group(1) == "<"))
+def _most_edges(space: Space, table: str) -> int | None:
+    """The number of edges that `require` allows a cell; None without such a limit."""
+    found: list[int] = []
+
+    def look(test: Test) -> None:
+        match test:
+            case Relation(op="and"):
+                look(test.left)
+                look(test.right)
+            case Relation(op="<=" | "<", left=Measure(name="edges"), right=Amount(value=limit)):
+                found.append(math.ceil(limit) - 1 if test.op == "<" else math.floor(limit))
+
+    for requirement in space.requires:
+        if requirement.table == table:
+            look(requirement.test)
     return min(found, default=None)
 
 

@@ -157,8 +157,6 @@ def _rules(rules: TableRules) -> Iterator[str]:
     for node, identities in rules.rows:
         yield f"  row {_words([node, *identities])}"
     yield from _indent(_keeps(rules.keeps, rules.picks))
-    for text in rules.requires:
-        yield f"  require {json.dumps(text)}"
 
 
 def _keeps(keeps: tuple[Keep, ...], picks: tuple[Pick, ...]) -> Iterator[str]:

@@ -608,19 +608,13 @@ def _rules(line: Line, cells: dict[str, Cell]) -> TableRules:
     table = line.word("a table")
     line.end()
     line.only(_Item, Keep, Pick)
-    found: dict[str, list[Any]] = {"row": [], "require": []}
+    rows = []
     for below, item in zip(line.below, line.values, strict=True):
         if isinstance(item, _Item):
-            if item.word not in found:
+            if item.word != "row":
                 raise below.fail(f"`{item.word}` does not belong here")
-            found[item.word].append(item.value)
-    return TableRules(
-        table=table,
-        rows=tuple(found["row"]),
-        keeps=line.all(Keep),
-        picks=line.all(Pick),
-        requires=tuple(found["require"]),
-    )
+            rows.append(item.value)
+    return TableRules(table=table, rows=tuple(rows), keeps=line.all(Keep), picks=line.all(Pick))
 
 
 def _row(line: Line, cells: dict[str, Cell]) -> _Item:

@@ -86,16 +86,12 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableRules:
-    """What a cell says about its decisions: rows per node, keep and pick rules, limits.
-
-    `requires` are the limits on one discrete cell as text, their numbers evaluated.
-    """
+    """What a cell says about its decisions: rows per node, and keep and pick rules."""
 
     table: str
     rows: tuple[tuple[str, tuple[str, ...]], ...]
     keeps: tuple[Keep, ...]
     picks: tuple[Pick, ...]
-    requires: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

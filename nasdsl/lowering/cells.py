@@ -34,10 +34,9 @@ from nasdsl.lowering.ops import apply, expected
 from nasdsl.lowering.requirements import requirement
 from nasdsl.lowering.scope import Broken, Closure, Context, Env, Place, block_env, resolve
 from nasdsl.lowering.settled import Settled, settle
-from nasdsl.lowering.values import SetValue, boolean, integer, is_op, number, value
+from nasdsl.lowering.values import SetValue, boolean, integer, is_op, value
 from nasdsl.source import Span
 from nasdsl.syntax import ast
-from nasdsl.syntax.formatting.formatter import format_value
 
 
 @dataclass(eq=False, slots=True)
@@ -1038,13 +1037,7 @@ def _finish(work: _Build, cell: Cell, specs: list[_NodeSpec]) -> None:
             )
     ctx.rules.setdefault(
         cell.table,
-        TableRules(
-            table=cell.table,
-            rows=tuple(rows),
-            keeps=cell.keeps,
-            picks=cell.picks,
-            requires=_limits(work),
-        ),
+        TableRules(table=cell.table, rows=tuple(rows), keeps=cell.keeps, picks=cell.picks),
     )
     for statement, env, _ in work.definition.statements:
         if isinstance(statement, ast.Require):
@@ -1053,27 +1046,6 @@ def _finish(work: _Build, cell: Cell, specs: list[_NodeSpec]) -> None:
                 ctx.requires.setdefault((cell.table, found.text), found)
     _check_excluded(work, cell)
     _check_none(work, cell)
-
-
-def _limits(work: _Build) -> tuple[str, ...]:
-    """What `require` says of one discrete cell, a text per condition, with its number."""
-    found: list[str] = []
-    here = work.place(work.table, 1, 1)
-
-    def limit(node: ast.Value, env: Env) -> None:
-        if isinstance(node, ast.Binary) and node.op == "and":
-            limit(node.left, env)
-            limit(node.right, env)
-        elif isinstance(node, ast.Binary) and node.op in ("<=", "<", ">=", ">", "==", "!="):
-            amount = number(work.ctx, node.right, work.env(env), here)
-            found.append(f"{format_value(node.left)} {node.op} {amount}")
-        else:
-            found.append(format_value(node))
-
-    for statement, env, _ in work.definition.statements:
-        if isinstance(statement, ast.Require):
-            limit(statement.value, env)
-    return tuple(dict.fromkeys(found))
 
 
 __all__ = ["Definition", "Fraction", "arrivals", "build", "find", "input_count", "parameters"]

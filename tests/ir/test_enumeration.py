@@ -27,6 +27,7 @@ space s {
   stem conv(3)
   stem conv(3)
   stage c
+  stage conv(1)
   repeat int 0..2 { stage one_of {conv(3), conv(5)} }
   head global_avg_pool >> linear(10)
 }

@@ -170,5 +170,7 @@ def test_a_limit_below_the_path_that_is_left_is_an_error():
 def test_limits_of_a_cell_are_part_of_the_space():
     text = cell("pick any per {x, out}\n    let most = 3\n    require edges <= most and connected")
     space = space_of(text, "s")
-    assert space.rules[0].requires == ("edges <= 3", "connected")
+    (limit,) = space.requires
+    assert limit.table == "c"
+    assert argmax(space, {"c/out<-*": [1.0] * 4}) is not None
     assert read_space(print_space(space)) == space
