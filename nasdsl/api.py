@@ -55,10 +55,10 @@ def network(
     Raises CompileError, UnknownName, GenotypeError.
     """
     from nasdsl.codegen.discrete import Discrete
-    from nasdsl.ir import formats
+    from nasdsl.ir.formats import forms
 
     loaded = path if isinstance(path, Loaded) else driver.load(path)
-    found = formats.parse(genotype, driver.space(loaded, space, parameters))
+    found = forms.parse(genotype, driver.space(loaded, space, parameters))
     made = driver.space(loaded, space, parameters, genotype=found)
     return Discrete(made.target, aux=aux, seed=seed)
 

@@ -6,7 +6,7 @@ text -> tree -> checked program -> space (IR) -> fx graph -> supernet
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,8 +15,10 @@ from typing import Any
 from nasdsl import resources
 from nasdsl.diagnostics.model import CompileError, Diagnostic, Diagnostics
 from nasdsl.diagnostics.suggest import did_you_mean
+from nasdsl.ir.genotype import Genotype
+from nasdsl.ir.requirement import Requirement
 from nasdsl.ir.shape import Shape
-from nasdsl.ir.space import Space
+from nasdsl.ir.space import Network, Space
 from nasdsl.lowering import program as programs
 from nasdsl.lowering.modules import bundled
 from nasdsl.lowering.program import Program
@@ -176,11 +178,55 @@ def space(
     """A space of a loaded file with parameters. Raises CompileError, UnknownName."""
     chosen = main_space(loaded, name)
     before = len(loaded.program.diags)
-    given = {k: value(v) for k, v in (parameters or {}).items()}
-    if isinstance(given.get("data"), str):
-        given["data"] = data(loaded, given["data"])
+    given = _given(loaded, parameters)
     made = loaded.program.space(chosen, given, **options)
     found = loaded.program.diags.items[before:]
     if made is None or any(d.severity == "error" for d in found):
         raise CompileError(tuple(found or loaded.program.diags))
+    return made
+
+
+def _given(loaded: Loaded, parameters: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Parameters from outside as values of the language."""
+    given = {k: value(v) for k, v in (parameters or {}).items()}
+    if isinstance(given.get("data"), str):
+        given["data"] = data(loaded, given["data"])
+    return given
+
+
+def targets(
+    loaded: Loaded, name: str | None = None, parameters: Mapping[str, Any] | None = None
+) -> Callable[[Genotype], Network]:
+    """Builds the discrete networks of a space, one genotype at a time, without the supernet.
+
+    What is returned raises CompileError where a genotype makes no network.
+    """
+    chosen = main_space(loaded, name)
+    given = _given(loaded, parameters)
+
+    def build(genotype: Genotype) -> Network:
+        before = len(loaded.program.diags)
+        made = loaded.program.target(chosen, given, genotype)
+        if made is None:
+            raise CompileError(tuple(loaded.program.diags.items[before:] or loaded.program.diags))
+        return made
+
+    return build
+
+
+def requirement(
+    loaded: Loaded,
+    text: str,
+    name: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> Requirement:
+    """A condition on the architectures of a space, `params <= 1M`, given from outside its file.
+
+    Raises CompileError, UnknownName.
+    """
+    chosen = main_space(loaded, name)
+    before = len(loaded.program.diags)
+    made = loaded.program.requirement(chosen, _given(loaded, parameters), text)
+    if made is None:
+        raise CompileError(tuple(loaded.program.diags.items[before:]))
     return made

@@ -37,11 +37,18 @@ def bundled_space(file, name, *, genotype=None, target=None, **parameters):
     return space
 
 
-def space_of(text, name, **parameters):
+def space_of(text, name, *, genotype=None, target=None, **parameters):
     """A space of a text."""
     diags = Diagnostics()
     module = Loader(library([Path.cwd()]), diags).load("test", Source.of("test.nas", text))
     diags.check()
-    space = networks.space(diags, Flattener(diags), module.names[name], values(parameters))
+    space = networks.space(
+        diags,
+        Flattener(diags),
+        module.names[name],
+        values(parameters),
+        target_overrides=values(target or {}),
+        genotype=genotype,
+    )
     diags.check()
     return space

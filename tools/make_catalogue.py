@@ -9,30 +9,34 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+
+from papers import PAPERS  # noqa: E402
+from space_bounds import bounds  # noqa: E402
 
 from nasdsl import driver, resources  # noqa: E402
 from nasdsl.ir import cost, schema  # noqa: E402
 from nasdsl.ir.config import Settings, show  # noqa: E402
 from nasdsl.ir.optable import OPS, SAME, WIDTH, OpSpec  # noqa: E402
 from nasdsl.ir.optable import Param as OpParam  # noqa: E402
-from nasdsl.ir.space import Decision, Space  # noqa: E402
+from nasdsl.lowering.program import Program  # noqa: E402
 from nasdsl.training.plan import refused  # noqa: E402
 
 CATALOGUE = ROOT / "spaces" / "README.md"
 REFERENCE = ROOT / "grammars" / "README.md"
 
 #: Where a space was published.
-PAPERS = {
+PUBLISHED = {
     "darts": "DARTS, arXiv 1806.09055",
     "darts_imagenet": "DARTS, arXiv 1806.09055",
-    "nasnet": "NASNet, arXiv 1707.07012; AmoebaNet, 1802.01548",
+    "nasnet": "NASNet, arXiv 1707.07012; AmoebaNet, arXiv 1802.01548",
     "nasbench201": "NAS-Bench-201, arXiv 2001.00326",
     "nats_size": "NATS-Bench, arXiv 2009.00437",
     "nasbench101": "NAS-Bench-101, arXiv 1902.09635",
@@ -58,7 +62,22 @@ _BENCH = (
     *("sized", "wide", "deep", "single_cell", "no_skip", "all_skip"),
     *(f"{s}_{o}" for s in ("wide", "deep", "single_cell") for o in ("no_skip", "all_skip")),
 )
-PAPERS.update(dict.fromkeys(_BENCH, "DARTS-Bench-Suite, arXiv 2507.16533"))
+PUBLISHED.update(dict.fromkeys(_BENCH, "DARTS-Bench-Suite, arXiv 2507.16533"))
+
+#: Files with spaces, in the order of the catalogue, and what they have in common.
+FAMILIES = {
+    "darts.nas": "DARTS",
+    "bench_suite.nas": "DARTS-Bench-Suite",
+    "robust_darts.nas": "RobustDARTS",
+    "nasnet.nas": "NASNet",
+    "nasbench201.nas": "NAS-Bench-201 and NATS-Bench",
+    "nasbench101.nas": "NAS-Bench-101 and NAS-Bench-1Shot1",
+    "transbench101.nas": "TransNAS-Bench-101",
+    "mobile.nas": "Inverted residuals",
+    "transformers.nas": "Transformers",
+    "small.nas": "Small spaces and other data",
+    "quickstart.nas": "Quick start",
+}
 
 #: One line for definitions that no comment stands above.
 ABOUT = {
@@ -83,6 +102,17 @@ ABOUT = {
     "tabular": "a residual multi-layer perceptron on tables",
     "tnb101_segment": "`tnb101_micro` with a decoder for semantic segmentation",
     "tnb101_normal": "`tnb101_micro` with a decoder for surface normals",
+    "recipe idarts": "iDARTS (arXiv 2106.10784): implicit gradient by a truncated Neumann series",
+    "recipe p_darts": "P-DARTS (arXiv 1904.12760): deeper and with fewer operations in each phase; "
+    "everything starts afresh",
+    "recipe sgas": "SGAS (arXiv 1912.00195): one edge is decided at a time, which frees memory for "
+    "larger batches",
+    "recipe spos": "single-path one-shot (arXiv 1904.00420): train uniformly sampled paths, then "
+    "search the trained supernet",
+    "recipe fairnas": "FairNAS (arXiv 1907.01845): every alternative is trained equally often before "
+    "one update",
+    "recipe darts_minus": "DARTS- (arXiv 2009.01027): an auxiliary skip beside every mixed operation "
+    "that fades out",
     "recipe darts": "DARTS, first order (arXiv 1806.09055)",
     "recipe darts_second": "DARTS, second order (arXiv 1806.09055)",
     "recipe single_level": "weights and architecture on the same batch",
@@ -90,7 +120,7 @@ ABOUT = {
     "recipe sdarts_adv": "SmoothDARTS, adversarial (arXiv 2002.05283)",
     "recipe fair_darts": "FairDARTS (arXiv 1911.12126)",
     "recipe beta_darts": "beta-DARTS (arXiv 2203.01665)",
-    "recipe oles": "operation-level early stopping",
+    "recipe oles": "operation-level early stopping (Jiang et al., NeurIPS 2023)",
     "recipe lambda_darts": "Lambda-DARTS (arXiv 2210.07998)",
     "recipe robust_darts_l2": "RobustDARTS with a stronger decay (arXiv 1909.09656)",
     "recipe robust_darts_es": "RobustDARTS with early stopping (arXiv 1909.09656)",
@@ -108,7 +138,7 @@ ABOUT = {
     "recipe successive_halving": "successive halving of drawn architectures (arXiv 1502.07943)",
     "recipe edge_attention": "attention over the options of an edge",
     "recipe lora_toggle": "low-rank adapters switched on and off",
-    "recipe quick": "`darts` in eight epochs",
+    "recipe quick": "`darts` in four epochs",
     "recipe robust_oles": "SmoothDARTS and operation-level early stopping",
     "recipe bench_darts": "DARTS as in DARTS-Bench-Suite",
     "recipe bench_gdas": "GDAS as in DARTS-Bench-Suite",
@@ -139,14 +169,6 @@ ABOUT = {
     "train short": "`nasbench201` in twelve epochs",
     "train quick_train": "a few epochs for a first look",
     "suite darts_bench": "DARTS-Bench-Suite: nine spaces, seven recipes",
-}
-
-PLURAL = {
-    "recipe": "Recipes",
-    "dataset": "Data sets",
-    "split": "Splits",
-    "train": "Training settings",
-    "suite": "Suites",
 }
 
 
@@ -212,107 +234,152 @@ def about(kind: str, name: str, definition: Any) -> str:
     return " and ".join(f"`{p}`" for p in parents)
 
 
-def every(decisions: Iterable[Decision]) -> Iterable[Decision]:
-    for decision in decisions:
-        yield decision
-        for below in decision.nested:
-            yield from every(below)
+def short(number: int) -> str:
+    """Three digits and a suffix: `3.35M`; exact below a thousand."""
+    for size, suffix in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if number >= size:
+            scaled = number / size
+            return f"{scaled:.{max(0, 2 - len(str(int(scaled))) + 1)}f}{suffix}"
+    return str(number)
 
 
-def target_range(space: Space) -> str:
-    """Parameters of the target network, over all architectures."""
-    low, _ = cost.extreme(space, "params", largest=False)
-    high, _ = cost.extreme(space, "params", largest=True)
-    if any(d.kind != "op" for d in every(space.decisions)):
-        return f"up to {grouped(high)}"
-    return grouped(low) if low == high else f"{grouped(low)} to {grouped(high)}"
+def span(limits: tuple[int, int] | None) -> str:
+    """`58.4k to 336k`."""
+    if limits is None:
+        return "see below"
+    low, high = limits
+    return short(low) if low == high else f"{short(low)} to {short(high)}"
+
+
+def item(name: str, *facts: str) -> str:
+    """A list item of at most 100 columns a line: `- name`: facts."""
+    text = f"- `{name}`: " + "; ".join(f.rstrip(".") for f in facts if f)
+    text = text.replace("arXiv ", "arXiv:")
+    return textwrap.fill(
+        text, 100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+
+
+def space_rows(program: Program, name: str) -> list[str]:
+    space = program.space(name)
+    if space is None:
+        raise SystemExit(f"space `{name}` is broken")
+    limits = bounds(program, space)
+    total = cost.of_network(space.supernet)
+    size = space.size()
+    return [
+        f"`{name}`",
+        "infinite" if size is None else counted(size),
+        span(limits["params"]),
+        span(limits["macs"]),
+        f"{short(total.params)}, {short(total.macs)}",
+    ]
+
+
+SIZES = ["Space", "Architectures", "Parameters", "Multiply-adds", "Supernet"]
+TITLES = {
+    "recipe": "Recipes",
+    "dataset": "Data sets",
+    "split": "Splits",
+    "train": "Training settings",
+    "suite": "Suites",
+}
+NOTES = {
+    "recipe": "The number is that of epochs; *checked only* are recipes that this version cannot run.",
+    "dataset": "Nothing is downloaded; `grammars/README.md` says what each source reads.",
+    "train": "Epochs and batch size.",
+}
 
 
 def catalogue() -> str:
     """The text of `spaces/README.md`."""
-    spaces: list[list[str]] = []
-    sizes: list[list[str]] = []
-    blocks: dict[str, list[list[str]]] = {kind: [] for kind in PLURAL}
-    for file in resources.listing("spaces", ".nas"):
-        program = driver.load(file).program
-        for definition in program.module.own:
-            kind, name = definition.kind, definition.name
-            if kind == "space":
-                space = program.space(name)
-                if space is None:
-                    raise SystemExit(f"{file}: space `{name}` is broken")
-                line = about(kind, name, definition)
-                spaces.append([f"`{name}`", f"`{file}`", cell(line), PAPERS.get(name, "")])
-                total = cost.of_network(space.supernet)
-                sizes.append(
-                    [
-                        f"`{name}`",
-                        str(len(space.decisions)),
-                        counted(space.size()),
-                        grouped(total.params),
-                        grouped(total.macs),
-                        target_range(space),
-                    ]
-                )
-            elif kind in blocks:
-                settings = program.settings(kind, name)
-                if settings is None:
-                    raise SystemExit(f"{file}: {kind} `{name}` is broken")
-                blocks[kind].append(
-                    [
-                        f"`{name}`",
-                        f"`{file}`",
-                        *_facts(settings),
-                        cell(about(kind, name, definition)),
-                    ]
-                )
-    heads = {
-        "recipe": ["Recipe", "File", "Epochs", "Runs", "What it is"],
-        "dataset": ["Data set", "File", "Shape", "Classes", "What it is"],
-        "split": ["Split", "File", "What it is"],
-        "train": ["Settings", "File", "Epochs", "Batch", "What it is"],
-        "suite": ["Suite", "File", "What it is"],
-    }
-    numbers = {"recipe": (2,), "dataset": (3,), "train": (2, 3)}
-    parts = [
-        "# The bundled library",
-        "Search spaces, recipes, data sets, splits, training settings and suites that come with the\n"
-        "package. The language they are written in is described in `grammars/README.md`. This page is\n"
-        "made by `tools/make_catalogue.py`; do not edit it.",
-        "Commands take a space by file and name (`nasdsl run robust_darts --space robust_s2`), everything\n"
-        "else by name (`--recipe gdas --data cifar10`). Files import definitions with\n"
-        '`from "darts.nas" import darts`.',
-        "## Spaces",
-        table(["Space", "File", "What it is", "Paper"], spaces),
-        "The same spaces in numbers, with the default values of their parameters. *Decisions* counts\n"
-        "decisions that always exist. *Architectures* is the number of discrete architectures under\n"
-        "`keep` and `pick`, `require` left out. *Supernet* counts everything that is trained in the\n"
-        "search, multiply-adds for one sample. *Target parameters* is the range over all architectures\n"
-        "of the network that is retrained; where values, depths or edges are decided as well, only the\n"
-        "upper bound is given.",
-        table(
-            [
-                "Space",
-                "Decisions",
-                "Architectures",
-                "Supernet parameters",
-                "Supernet multiply-adds",
-                "Target parameters",
-            ],
-            sizes,
-            right=(1, 2, 3, 4, 5),
-        ),
-    ]
-    notes = {
-        "recipe": "*Runs* says whether this version runs the recipe or only checks it.",
-        "dataset": "Nothing is downloaded; `grammars/README.md` says what each source reads.",
-    }
-    for kind, title in PLURAL.items():
+    files = resources.listing("spaces", ".nas")
+    programs = {file: driver.load(file).program for file in files}
+    parts = [INTRODUCTION]
+    order = [*FAMILIES, *(f for f in files if f not in FAMILIES)]
+    for file in order:
+        program = programs[file]
+        own = [d for d in program.module.own if d.kind == "space"]
+        if not own:
+            continue
+        parts.append(f"### {FAMILIES.get(file, file)}: `{file}`")
+        # A paper that a whole file is about is named once.
+        shared = {PUBLISHED.get(d.name, "") for d in own}
+        if len(shared) == 1 and shared != {""}:
+            parts.append(f"{next(iter(shared))}.".replace("arXiv ", "arXiv:"))
+        each = {} if len(shared) == 1 else PUBLISHED
+        items = [item(d.name, about("space", d.name, d), each.get(d.name, "")) for d in own]
+        parts.append("\n".join(items))
+        rows = [space_rows(program, d.name) for d in own]
+        parts.append(table(SIZES, rows, right=(1, 2, 3, 4)))
+    parts.append(AFTER_SPACES)
+    for kind, title in TITLES.items():
         parts.append(f"## {title}")
-        if kind in notes:
-            parts.append(notes[kind])
-        parts.append(table(heads[kind], blocks[kind], right=numbers.get(kind, ())))
+        if kind in NOTES:
+            parts.append(NOTES[kind])
+        for file in files:
+            own = [d for d in programs[file].module.own if d.kind == kind]
+            if own:
+                parts.append(f"### `{file}`")
+                parts.append("\n".join(_block(programs[file], kind, d) for d in own))
+    parts.append(papers("\n".join(parts)))
     return "\n\n".join(parts) + "\n"
+
+
+INTRODUCTION = """\
+# The bundled library
+
+Search spaces, recipes, data sets, splits, training settings and suites that come with the package.
+The language they are written in is described in `grammars/README.md`. This page is made by
+`tools/make_catalogue.py`; do not edit it.
+
+Commands take a space by file and name (`nasdsl run robust_darts --space robust_s2`), everything
+else by name (`--recipe gdas --data cifar10`). Files import definitions with
+`from "darts.nas" import darts`.
+
+## Spaces
+
+Numbers are those of the default parameters. *Architectures* are the discrete ones under `keep` and
+`pick`, `require` left out; *infinite* where a number of a range `float a..b` is decided.
+*Parameters* and *Multiply-adds* are of the network that is retrained, from the smallest
+architecture to the largest, without an auxiliary head; multiply-adds are those of convolutions,
+linear layers and attention for one sample. *Supernet* is what is trained in the search: parameters
+and multiply-adds of all options together."""
+
+AFTER_SPACES = """\
+*See below*: where edges are decided, what a network costs depends on all of them at once;
+`nasdsl inspect` says it for a genotype. The cells of NAS-Bench-101 have at most nine edges; their
+networks have 227,274 to 49,979,274 parameters. Those of NAS-Bench-1Shot1 are among them."""
+
+
+def _block(program: Program, kind: str, definition: Any) -> str:
+    settings = program.settings(kind, definition.name)
+    if settings is None:
+        raise SystemExit(f"{kind} `{definition.name}` is broken")
+    return item(
+        definition.name, about(kind, definition.name, definition), ", ".join(_facts(settings))
+    )
+
+
+def papers(text: str) -> str:
+    """The papers a text names by their arXiv numbers. Raises SystemExit for an unknown one."""
+    named = sorted(set(re.findall(r"\b\d{4}\.\d{5}\b", text)))
+    unknown = [n for n in named if n not in PAPERS]
+    if unknown:
+        raise SystemExit(f"papers without a title: {', '.join(unknown)} (tools/papers.py)")
+    lines = []
+    for number in named:
+        authors, title = PAPERS[number]
+        lines.append(
+            textwrap.fill(
+                f"- arXiv:{number}: {authors.rstrip('.')}. {title}.",
+                100,
+                subsequent_indent="  ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        )
+    return "## Papers\n\n" + "\n".join(lines)
 
 
 def _facts(settings: Settings) -> list[str]:
@@ -322,12 +389,12 @@ def _facts(settings: Settings) -> list[str]:
             known = all(isinstance(n, Fraction) for n in lengths)
             total = str(sum(int(n) for n in lengths if n is not None)) if known else ""
             runs = "" if total and not refused(settings) else "checked only"
-            return [total, runs or "yes"]
+            return [f for f in (total and f"{total} epochs", runs) if f]
         case "dataset":
             classes = settings.get("classes")
-            return [str(settings.get("shape")), "" if classes is None else grouped(int(classes))]
+            return [str(settings.get("shape")), f"{grouped(int(classes or 0))} classes"]
         case "train":
-            return [show(settings.get("epochs")), show(settings.get("batch"))]
+            return [f"{show(settings.get('epochs'))} epochs, batch {show(settings.get('batch'))}"]
         case _:
             return []
 
@@ -337,11 +404,13 @@ def _facts(settings: Settings) -> list[str]:
 #: What the shape rules of the op table do, by the name of the rule.
 SHAPES = {
     "_same": "as it arrives",
+    "_squeeze": "as it arrives; needs an extent",
     "_none": "`width` channels, extent / stride rounded up",
     "_conv": "`out` channels, windowed extent",
     "_dwconv": "as many channels as arrive, windowed extent",
     "_pool": "as many channels as arrive, windowed extent",
     "_deconv": "`out` channels, extent times stride",
+    "_narrow": "`out` channels, the first of those that arrive",
     "_linear": "`out` channels; needs features or a sequence",
     "_global_pool": "features; needs an extent",
     "_flatten": "features: every value",

@@ -8,9 +8,17 @@ from typing import Any
 
 import click
 
-from nasdsl.cli.boundary import MISSING, OK, Failure, guarded, say
+from nasdsl.cli import exporting, given
+from nasdsl.cli.boundary import MISSING, OK, Failure, guarded, is_file, say
+from nasdsl.cli.export_order import Order
 from nasdsl.cli.running import pairs
 from nasdsl.version import VERSION
+
+#: Forms that `export` offers; those of `nasdsl.ir.formats.forms`, which is not loaded for `--help`.
+FORMS = (
+    "auto", "darts", "nasbench201", "nasbench201_integers", "nasbench101", "nasbench1shot1",
+    "nasbench301", "transnasbench101", "nats_size", "digits", "naslib", "nas",
+)  # fmt: skip
 
 
 @click.command("compile")
@@ -21,7 +29,9 @@ from nasdsl.version import VERSION
 @click.option("-o", "--out", type=click.Path(path_type=Path),
               help="Write a package that needs torch alone.")  # fmt: skip
 @click.option(
-    "--genotype", "text", help="Compile this architecture instead of the supernet: text, or a file."
+    "--genotype",
+    "text",
+    help="Compile this architecture instead of the supernet: text, file, or published name.",
 )
 @click.option("--mode", type=click.Choice(["dense", "one_path"]), default="dense", show_default=True,
               help="All options weighed, or only the picked one run.")  # fmt: skip
@@ -45,13 +55,13 @@ def compile_(
 ) -> None:
     """Compile TARGET (a .nas file or a bundled name) to a supernet, or to one architecture."""
     from nasdsl import driver
-    from nasdsl.ir import formats
+    from nasdsl.ir.formats import forms
 
     loaded = driver.load(target)
     made = driver.space(loaded, space, parameters)
     genotype = None
     if text is not None:
-        genotype = formats.parse(_text(text), made)
+        genotype = forms.parse(given.text_of(text), made)
         made = driver.space(loaded, space, parameters, genotype=genotype)
     if what == "ir":
         from nasdsl.ir.printer import print_space
@@ -81,9 +91,7 @@ def compile_(
     if out is None:
         return
     if genotype is not None:
-        found = formats.dumps(
-            genotype, made, None if made.format in ("darts", "nasbench201") else "nas"
-        )
+        found = forms.native(genotype, made) or genotype.dumps()
         package.write_network(
             net,
             out,
@@ -99,25 +107,33 @@ def compile_(
     say(f"wrote {out}: import it with torch alone, `load()` gives the module")
 
 
-def _text(given: str) -> str:
-    """A genotype given as text, as a file, or as - for stdin."""
-    import sys
-
-    if given == "-":
-        return sys.stdin.read()
-    place = Path(given)
-    return place.read_text(encoding="utf-8") if len(given) < 500 and place.is_file() else given
-
-
 @click.command()
 @click.argument("source")
-@click.option("--as", "form", type=click.Choice(["auto", "nas", "darts", "nasbench201"]),
-              default="auto", show_default=True, help="nas is the neutral JSON.")  # fmt: skip
+@click.option("--as", "form", type=click.Choice([*FORMS, *exporting.FORMS]), default="auto",
+              show_default=True,
+              help="auto: the space's own, else nas, the neutral JSON; "
+                   "model, onnx and torch write the network.")  # fmt: skip
 @click.option("--space", help="Space the genotype belongs to, when SOURCE is no run.")
 @click.option("-P", "parameters", multiple=True, callback=pairs, metavar="NAME=VALUE",
               help="Parameter of the space.")  # fmt: skip
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="File [default: stdout].")
-@click.option("--force", is_flag=True, help="Overwrite the file.")
+@click.option("-o", "--out", type=click.Path(path_type=Path),
+              help="File [default: stdout]; a folder for a model.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Overwrite what lies in --out.")
+@click.option("--genotype", "text",
+              help="Of a network: its architecture, text or a file; SOURCE is then a space or run.")  # fmt: skip
+@click.option("--target", multiple=True, callback=pairs, metavar="NAME=VALUE",
+              help="Of a network: parameter that differs from the supernet's "
+              "[default: as the space's `target` says].")  # fmt: skip
+@click.option("--inherit", type=click.Path(exists=True, file_okay=False, path_type=Path),
+              metavar="RUN", help="Of a network: weights of the supernet of this run.")  # fmt: skip
+@click.option("--size", type=click.Choice(["target", "supernet"]), default="target",
+              show_default=True, help="Of a network: as it is retrained, or the part of the "
+              "supernet, with its size and batch-norms.")  # fmt: skip
+@click.option("--reestimate", type=click.IntRange(0), default=0, metavar="N",
+              help="Of a network: measure its batch-norm statistics on N batches of training "
+              "images of the run [default: those saved with the weights].")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of a network: of fresh weights.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
 @guarded
 def export(
     source: str,
@@ -126,13 +142,41 @@ def export(
     parameters: dict[str, str],
     out: Path | None,
     force: bool,
+    text: str | None,
+    target: dict[str, str],
+    inherit: Path | None,
+    size: str,
+    reestimate: int,
+    seed: int,
+    data_dir: Path | None,
 ) -> None:
-    """Write the genotype of SOURCE (a run folder, a genotype file or text, `-`) in a format."""
+    """Write the genotype of SOURCE in a form, or its network.
+
+    SOURCE is a run folder, an architecture as text, a file with one, `-`, or a published name.
+
+    \b
+    --as model   a folder with model.py and its weights, which needs torch alone
+    --as onnx    an ONNX file, compared with the network in onnxruntime
+    --as torch   a program of torch.export (.pt2)
+
+    The network of a run has its retrained weights, any other fresh ones of --seed, or with
+    --inherit those of a supernet.
+    """
+    order = Order(
+        source=source, form=form, out=out, space=space, parameters=parameters, target=target,
+        genotype=text, inherit=inherit, size=size, reestimate=reestimate, seed=seed,
+        data_dir=data_dir, force=force, read=given.text_of,
+    )  # fmt: skip
+    if form in exporting.FORMS:
+        exporting.export_network(order)
+        return
+    if order.changed():
+        raise Failure(f"{order.changed()[0]} speaks of a network: --as model, onnx or torch", 2)
     from nasdsl import driver
-    from nasdsl.ir import formats
+    from nasdsl.ir.formats import forms
     from nasdsl.ir.genotype import loads
 
-    if (Path(source) / "run.json").is_file():
+    if is_file(Path(source) / "run.json"):
         from nasdsl.training.archive import reopen
         from nasdsl.training.record import RunFolder
 
@@ -142,31 +186,33 @@ def export(
         made = reopen(folder).space()
         genotype = loads(json.dumps(folder.read("genotype.json")))
     else:
+        space = space or given.space_of(source)
         if space is None:
             raise Failure("--space says which space the genotype belongs to", 2)
         loaded = driver.load(space)
         made = driver.space(
             loaded, space if loaded.program.find("space", space) else None, parameters
         )
-        genotype = formats.parse(_text(source), made)
+        genotype = forms.parse(given.text_of(source), made)
     if genotype.digest is None:
         from dataclasses import replace
 
         from nasdsl.ir.printer import digest
 
         genotype = replace(genotype, digest=digest(made))
-    chosen = form
     if form == "auto":
-        chosen = made.format if made.format in ("darts", "nasbench201") else "nas"
-    text = formats.dumps(genotype, made, chosen)
+        native = forms.native(genotype, made)
+        written = native + "\n" if native is not None else genotype.dumps()
+    else:
+        written = forms.dumps(genotype, made, form)
     if out is None or str(out) == "-":
-        click.echo(text, nl=False)
+        click.echo(written, nl=False)
         return
     if out.exists() and not force:
         raise Failure(f"{out} exists; --force overwrites", 2)
     from nasdsl.training.record import RunFolder
 
-    RunFolder(out.parent).write_text(out.name, text)
+    RunFolder(out.parent).write_text(out.name, written)
     say(f"wrote {out}")
 
 
@@ -184,7 +230,7 @@ def doctor(form: str) -> None:
 
     found: dict[str, Any] = {"nasdsl": VERSION, "python": platform.python_version()}
     needed = ("torch", "numpy", "networkx", "lark", "click", "rich", "safetensors")
-    optional = ("scikit-learn", "pillow", "torchvision")
+    optional = ("scikit-learn", "pillow", "torchvision", "onnx", "onnxscript", "onnxruntime")
     missing = []
     for name in (*needed, *optional):
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -32,6 +33,14 @@ class Failure(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         click.echo(f"{click.style('error', fg='red', bold=True)}: {self.message}", err=True)
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; what is too long for a name is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def say(message: str) -> None:
@@ -114,11 +123,12 @@ def _failure(error: BaseException) -> click.ClickException:
     text = str(error) or type(error).__name__
     if "UnknownName" in names:
         return Failure(text, USAGE)
-    if "PlanError" in names and "CUDA" in text:
+    if "BenchmarkMissing" in names or ("PlanError" in names and "CUDA" in text):
         return Failure(text, MISSING)
     expected = {
         "PlanError", "RunError", "DataError", "CheckpointError", "GenotypeError", "OSError",
-        "DiscretizeError", "NotExecutable", "ReadError",
+        "DiscretizeError", "NotExecutable", "ReadError", "Disagreement", "NothingFound",
+        "RequireError", "BenchmarkError",
     }  # fmt: skip
     if names & expected:
         return Failure(text)

@@ -8,8 +8,12 @@ from typing import Any
 
 import click
 
-from nasdsl.cli.boundary import Failure, guarded
+from nasdsl.cli import given
+from nasdsl.cli.boundary import Failure, guarded, is_file
 from nasdsl.cli.running import pairs
+
+#: Lists the published architectures.
+PUBLISHED = "published"
 
 _VIEWS = ("summary", "resolved", "ir", "code", "dot", "mermaid", "svg")
 
@@ -33,23 +37,26 @@ def inspect(
     cell: str | None,
     form: str,
 ) -> None:
-    """Show TARGET: a space (file or bundled name), a run folder, or a genotype."""
-    if (Path(target) / "run.json").is_file():
+    """Show TARGET: a space (file or bundled name), a run folder, or an architecture.
+
+    An architecture is a text in a form of its space (--space), a file with one, or the name of a
+    published one; `nasdsl inspect published` lists their names.
+    """
+    if is_file(Path(target) / "run.json"):
         _run(Path(target), view, cell, form)
         return
-    stripped = target.lstrip()
-    file = Path(target) if len(target) < 500 else None
-    is_file = file is not None and file.is_file()
-    if space is not None and (
-        stripped.startswith(("Genotype", "|", "{"))
-        or target == "-"
-        or (is_file and not target.endswith(".nas"))
-    ):
-        _genotype(target, space, parameters, view, cell, form)
+    if target == PUBLISHED and not Path(target).exists():
+        _published(form)
         return
-    if stripped.startswith(("Genotype", "|", "{")):
-        raise Failure("--space says which space the genotype belongs to", 2)
-    _space(target, space, parameters, view, cell, form)
+    home = given.space_of(target)
+    if home is not None:
+        _genotype(target, space or home, parameters, view, cell, form)
+    elif given.is_architecture(target, with_space=space is not None):
+        if space is None:
+            raise Failure("--space says which space the genotype belongs to", 2)
+        _genotype(target, space, parameters, view, cell, form)
+    else:
+        _space(target, space, parameters, view, cell, form)
 
 
 def _space(
@@ -62,7 +69,17 @@ def _space(
 ) -> None:
     from nasdsl import driver
 
-    loaded = driver.load(target)
+    try:
+        loaded = driver.load(target)
+    except driver.UnknownName as error:
+        from nasdsl.ir import published
+
+        advice = published.near(target)
+        if advice is None or "did you mean" in str(error):
+            raise
+        raise Failure(
+            f"there is no file, bundled space or published architecture `{target}`; {advice}", 2
+        ) from None
     if name is None and not loaded.program.names("space"):
         _others(loaded, target, view, form)
         return
@@ -125,13 +142,12 @@ def _genotype(
     target: str, space: str, parameters: dict[str, str], view: str, cell: str | None, form: str
 ) -> None:
     from nasdsl import driver
-    from nasdsl.cli.artifacts import _text
-    from nasdsl.ir import formats
+    from nasdsl.ir.formats import forms
 
     loaded = driver.load(space)
     name = space if loaded.program.find("space", space) else None
     made = driver.space(loaded, name, parameters)
-    genotype = formats.parse(_text(target), made)
+    genotype = forms.parse(given.text_of(target), made)
     made = driver.space(loaded, name, parameters, genotype=genotype)
     _show_genotype(genotype, made, view, cell, form)
 
@@ -153,6 +169,15 @@ def _show_genotype(genotype: Any, space: Any, view: str, cell: str | None, form:
         click.echo(json.dumps(genotype_report(genotype, space), indent=1))
     else:
         click.echo(genotype_text(genotype, space), nl=False)
+
+
+def _published(form: str) -> None:
+    from nasdsl.report.published import published_report, published_text
+
+    if form == "json":
+        click.echo(json.dumps(published_report(), indent=1))
+    else:
+        click.echo(published_text(), nl=False)
 
 
 def _run(path: Path, view: str, cell: str | None, form: str) -> None:

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from nasdsl.cli import artifacts, inspecting, running, texts
+from nasdsl.cli import architectures, artifacts, inspecting, querying, running, texts
 from nasdsl.version import VERSION
 
 EPILOG = """\b
@@ -59,8 +59,11 @@ for command in (
     artifacts.compile_,
     running.run,
     inspecting.inspect,
+    querying.query,
     artifacts.export,
     running.retrain,
+    architectures.sample,
+    architectures.diff,
     artifacts.doctor,
 ):
     cli.add_command(command)

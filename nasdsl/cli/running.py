@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from nasdsl.cli.boundary import STOPPED, Failure, guarded, say
+from nasdsl.cli import given
+from nasdsl.cli.boundary import STOPPED, Failure, guarded, say, width
 
 
 def pairs(
@@ -178,10 +179,15 @@ def _execute(
     except BaseException:
         folder.update(status="failed")
         raise
-    _report(outcome, folder, form)
+    _report(plan, outcome, folder, form)
 
 
-def _report(outcome: Any, folder: Any, form: str) -> None:
+def _report(plan: Any, outcome: Any, folder: Any, form: str) -> None:
+    from nasdsl.benchmarks.catalogue import built_in
+    from nasdsl.report.benchmark import benchmark_lines, benchmark_report
+
+    # The run is on disk by now; what a benchmark knows of it is an addition.
+    known = built_in(plan.space(), outcome.genotype)
     if form == "json":
         click.echo(
             json.dumps(
@@ -193,6 +199,7 @@ def _report(outcome: Any, folder: Any, form: str) -> None:
                     "valid": outcome.search["valid"],
                     "discretization_gap": outcome.search["discretization_gap"],
                     "retrain": outcome.retrain,
+                    "benchmark": None if known is None else benchmark_report(*known),
                 },
                 indent=1,
             )
@@ -210,6 +217,8 @@ def _report(outcome: Any, folder: Any, form: str) -> None:
             f"retrained  {test['accuracy']:.2f} % on held-out test images "
             f"({outcome.retrain['params']:,} parameters, {outcome.retrain['epochs']} epochs)"
         )
+    if known is not None:
+        click.echo("\n".join(benchmark_lines(benchmark_report(*known), width())))
     click.echo(f"run        {folder.path}")
     say(f"next: nasdsl inspect {folder.path}")
 
@@ -232,11 +241,13 @@ def _describe(plan: Any, form: str) -> None:
     from nasdsl.codegen.supernet import check_executable
     from nasdsl.ir import cost
     from nasdsl.ir.config import show
+    from nasdsl.oneshot.samplers.table import SAMPLERS
 
     space = plan.space()
+    sampler = plan.recipe.get("sampler")
     supernet = cost.of_network(space.supernet)
     try:
-        check_executable(space)
+        check_executable(space, one_hot=SAMPLERS[sampler.name](sampler).one_hot)
     except NotExecutable as error:
         say(f"note: this version does not search it: {error}")
     found = {
@@ -269,7 +280,7 @@ def _describe(plan: Any, form: str) -> None:
 
 @click.command()
 @click.argument("run_folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--genotype", "text", help="Another genotype: text, or a file of one.")
+@click.option("--genotype", "text", help="Another genotype: text, file, or published name.")
 @click.option("--train", help="Other training settings, bundled or a file.")
 @click.option("--set", "changes", multiple=True, callback=pairs, metavar="SLOT=VALUE",
               help="epochs, batch.")  # fmt: skip
@@ -296,7 +307,7 @@ def retrain(
     import torch
 
     from nasdsl.cli.progress import Progress
-    from nasdsl.ir import formats
+    from nasdsl.ir.formats import forms
     from nasdsl.ir.genotype import loads
     from nasdsl.training import plan as plans
     from nasdsl.training import record
@@ -318,9 +329,7 @@ def retrain(
         plan = replace(plan, seed=seed)
     space = plan.space()
     if text is not None:
-        place = Path(text)
-        given = place.read_text(encoding="utf-8") if len(text) < 500 and place.is_file() else text
-        genotype = formats.parse(given, space)
+        genotype = forms.parse(given.text_of(text), space)
     else:
         genotype = loads(json.dumps(source.read("genotype.json")))
     torch.set_num_threads(threads or runs.threads_for(plan))

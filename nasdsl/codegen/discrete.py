@@ -9,6 +9,8 @@ from torch import Tensor, fx, nn
 
 from nasdsl.codegen.emit import NotExecutable, emit
 from nasdsl.ir.cost import choices
+from nasdsl.ir.op import Varied
+from nasdsl.ir.rewrite import held
 from nasdsl.ir.space import Network
 
 
@@ -25,11 +27,14 @@ class Discrete(nn.Module):
     def __init__(self, network: Network, *, aux: bool = False, seed: int = 0) -> None:
         super().__init__()
         open_ = [c.decision for _, c in choices(network)]
+        open_ += [op.decisions[0] for op in held(network) if isinstance(op, Varied)]
+        open_ += [s.rounds[0][0] for s in network.stages if s.rounds]
         if open_:
             raise NotExecutable(f"decision `{open_[0]}` is not resolved")
         if aux and network.aux is None:
             raise NotExecutable("an auxiliary head (this network has none)")
         self.network = network
+        self.inp = network.inp
         self.has_aux = aux
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

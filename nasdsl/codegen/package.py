@@ -2,7 +2,7 @@
 
 <folder>/__init__.py          what to import
 <folder>/model.py             modules and the generated forward, readable
-<folder>/weights.safetensors  the weights
+<folder>/model.safetensors    the weights
 <folder>/space.json           tables, slots, digest
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import json
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +19,10 @@ from safetensors.torch import save_file
 from torch import fx, nn
 
 from nasdsl.codegen import emit
+from nasdsl.codegen.construction import construction, own
 from nasdsl.codegen.discrete import Discrete
+from nasdsl.codegen.part import Part
 from nasdsl.codegen.supernet import Supernet, annotated
-from nasdsl.ops import conv, norm, plain, pool, sequence
-
-#: Modules of our own whose source goes into the package.
-_OWN: tuple[type[nn.Module], ...] = (
-    conv.Linear,
-    conv.FactorizedReduce,
-    norm.LayerNorm,
-    pool.GlobalAverage,
-    plain.Zeros,
-    plain.Noise,
-    plain.SqueezeExcite,
-    sequence.PatchEmbed,
-    sequence.ClassToken,
-    sequence.Position,
-    sequence.Attention,
-    sequence.Token,
-    sequence.Embed,
-    sequence.Fold,
-    sequence.Unfold,
-)
 
 _HEAD = '''"""{title}
 
@@ -56,6 +39,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, device, nn
 from torch.nn import functional as F
+
 
 '''
 
@@ -136,7 +120,7 @@ def uniform_mix(like=None):
 def load():
     """The supernet with its weights."""
     net = Supernet()
-    net.graph.load_state_dict(read_weights(Path(__file__).with_name("weights.safetensors")))
+    net.graph.load_state_dict(read_weights(Path(__file__).with_name("model.safetensors")))
     return net
 '''
     _write(
@@ -152,9 +136,19 @@ def load():
 
 
 def write_network(
-    net: Discrete, folder: Path, *, name: str, genotype: str, source: str, version: str
+    net: Discrete | Part,
+    folder: Path,
+    *,
+    name: str,
+    genotype: str,
+    source: str,
+    version: str,
+    weights: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a discrete network: `load()` gives a module `f(x)` with the same weights."""
+    """Write a network without decisions: `load()` gives a module `f(x)` with the same weights.
+
+    `weights` says in `space.json` where they come from.
+    """
     graph = net.plain
     body = _network(graph, "Network", "x")
     tail = '''
@@ -162,7 +156,7 @@ def write_network(
 def load():
     """The network with its weights, in evaluation mode."""
     net = Network()
-    net.load_state_dict(read_weights(Path(__file__).with_name("weights.safetensors")))
+    net.load_state_dict(read_weights(Path(__file__).with_name("model.safetensors")))
     return net.eval()
 '''
     _write(
@@ -171,7 +165,13 @@ def load():
         body=body + tail,
         exports=("Network", "load"),
         state=graph.state_dict(),
-        info={"kind": "network", "space": name, "genotype": genotype},
+        info={
+            "kind": "network",
+            "space": name,
+            "genotype": genotype,
+            "input": {"kind": net.inp.kind, "dims": list(net.inp.dims)},
+            **({"weights": dict(weights)} if weights else {}),
+        },
         source=source,
         version=version,
     )
@@ -197,7 +197,7 @@ def _write(
         f'"""{title}"""\n\nfrom .model import {names}\n\n__all__ = [{listed}]\n', encoding="utf-8"
     )
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
-    save_file(tensors, folder / "weights.safetensors")
+    save_file(tensors, folder / "model.safetensors")
     (folder / "space.json").write_text(
         json.dumps({"schema": 1, "nasdsl": version, "source": source, **info}, indent=1) + "\n",
         encoding="utf-8",
@@ -206,12 +206,13 @@ def _write(
 
 def _network(graph: fx.GraphModule, name: str, arguments: str) -> str:
     """Source of our own modules, a class that holds all modules, and its forward."""
-    used = {type(m) for m in graph.modules()}
-    parts = [inspect.getsource(kind) for kind in _OWN if kind in used]
+    used = {type(m) for m in graph.modules() if own(m)}
+    parts = [inspect.getsource(kind) for kind in sorted(used, key=lambda kind: kind.__name__)]
     forward = annotated(graph)
     if "nasdsl_codegen_emit__zeros" in forward:
-        parts.append(inspect.getsource(emit._zeros))
-        forward = forward.replace("nasdsl_codegen_emit__zeros", "_zeros")
+        # A value of the forward may be called `_zeros`: the function takes another name.
+        parts.append(inspect.getsource(emit._zeros).replace("def _zeros", "def zeros_beside"))
+        forward = forward.replace("nasdsl_codegen_emit__zeros", "zeros_beside")
     body = forward.replace(f"def forward(self, {arguments}):", "").strip("\n")
     forward = textwrap.indent(body, "    ")
     built: list[str] = []
@@ -220,9 +221,9 @@ def _network(graph: fx.GraphModule, name: str, arguments: str) -> str:
         inside = any(path.startswith(f"{b}.") for b in built)
         if not path or inside or type(module) is nn.Module:
             continue
-        if isinstance(module, _OWN):
+        if own(module):
             built.append(path)
-        lines.append(f'            ("{path}", {_construct(module)}),')
+        lines.append(f'            ("{path}", {construction(module)}),')
     installed = "\n".join(lines)
     parts.append(
         f'''class {name}(nn.Module):
@@ -246,73 +247,3 @@ def _network(graph: fx.GraphModule, name: str, arguments: str) -> str:
 '''
     )
     return "\n\n".join(p.strip("\n") for p in (*parts, _READER)) + "\n"
-
-
-def _construct(module: nn.Module) -> str:
-    """The expression that builds a module."""
-    name = type(module).__name__
-    own = {
-        "FactorizedReduce": lambda m: (
-            f"FactorizedReduce({m.conv1.in_channels}, {2 * m.conv1.out_channels}, {m.pad}, "
-            f"bias={m.conv1.bias is not None}, affine={m.bn.affine})"
-        ),
-        "Linear": lambda m: f"Linear({m.in_features}, {m.out_features}, bias={m.bias is not None})",
-        "GlobalAverage": lambda m: "GlobalAverage()",
-        "Zeros": lambda m: f"Zeros({m.shape})",
-        "Noise": lambda m: f"Noise({m.shape}, {m.std})",
-        "SqueezeExcite": lambda m: (
-            f"SqueezeExcite({m.squeeze.in_features}, {m.squeeze.out_features})"
-        ),
-        "LayerNorm": lambda m: (
-            f"LayerNorm({m.normalized_shape}, eps={m.eps}, "
-            f"elementwise_affine={m.elementwise_affine})"
-        ),
-        "PatchEmbed": lambda m: (
-            f"PatchEmbed({m.conv.in_channels}, {m.conv.out_channels}, {m.conv.stride[0]})"
-        ),
-        "ClassToken": lambda m: f"ClassToken({m.token.shape[1]})",
-        "Position": lambda m: f"Position({m.weight.shape[1]}, {m.weight.shape[2]})",
-        "Attention": lambda m: (
-            f"Attention({m.qkv.in_features}, {m.heads}, {m.proj.in_features // m.heads}, "
-            f"causal={m.causal}, window={m.window})"
-        ),
-        "Token": lambda m: f"Token({m.index})",
-        "Embed": lambda m: f"Embed({m.embedding.num_embeddings}, {m.embedding.embedding_dim})",
-        "Fold": lambda m: "Fold()",
-        "Unfold": lambda m: f"Unfold({m.n})",
-    }
-    if isinstance(module, _OWN):
-        return str(own[name](module))
-    match module:
-        case nn.ConvTranspose1d() | nn.ConvTranspose2d() | nn.ConvTranspose3d():
-            return (
-                f"nn.{name}({module.in_channels}, {module.out_channels}, {module.kernel_size}, "
-                f"stride={module.stride}, padding={module.padding}, "
-                f"output_padding={module.output_padding}, bias={module.bias is not None})"
-            )
-        case nn.Conv1d() | nn.Conv2d() | nn.Conv3d():
-            return (
-                f"nn.{name}({module.in_channels}, {module.out_channels}, {module.kernel_size}, "
-                f"stride={module.stride}, padding={module.padding}, dilation={module.dilation}, "
-                f"groups={module.groups}, bias={module.bias is not None})"
-            )
-        case nn.BatchNorm1d() | nn.BatchNorm2d() | nn.BatchNorm3d():
-            return (
-                f"nn.{name}({module.num_features}, eps={module.eps}, momentum={module.momentum}, "
-                f"affine={module.affine})"
-            )
-        case nn.MaxPool1d() | nn.MaxPool2d() | nn.MaxPool3d():
-            return (
-                f"nn.{name}({module.kernel_size}, stride={module.stride}, padding={module.padding})"
-            )
-        case nn.AvgPool1d() | nn.AvgPool2d() | nn.AvgPool3d():
-            return (
-                f"nn.{name}({module.kernel_size}, stride={module.stride}, "
-                f"padding={module.padding}, count_include_pad={module.count_include_pad})"
-            )
-        case nn.Dropout():
-            return f"nn.Dropout({module.p})"
-        case nn.LeakyReLU():
-            return f"nn.LeakyReLU({module.negative_slope})"
-        case _:
-            return f"nn.{name}()"

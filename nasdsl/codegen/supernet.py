@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from nasdsl.codegen import entangle
 from nasdsl.codegen.emit import Emitted, NotExecutable, Slot, emit
 from nasdsl.ir.cost import choices
+from nasdsl.ir.op import Varied
+from nasdsl.ir.rewrite import held
 from nasdsl.ir.space import Decision, Space
 
 
@@ -42,19 +47,24 @@ class Table:
 
 
 def tables_of(space: Space) -> dict[str, Table]:
-    """The tables of decisions that stand in the supernet, in the space's order."""
+    """The tables of decisions that stand in the supernet, in the space's order.
+
+    Decisions between operations that no place holds any more have no row; those among numbers
+    of a domain without options are not relaxed and have none either.
+    """
     standing: dict[str, tuple[str, ...]] = {}
     for _, choice in choices(space.supernet):
         standing.setdefault(choice.decision, choice.labels)
-    owner = {d.id: d.table for d in _all(space.decisions)}
-    order: dict[str, list[str]] = {}
+    # A row of `pick` has one column per incoming edge.
+    standing.update((d.id, d.labels) for d in space.decisions if d.kind == "subset")
+    order: dict[str, dict[str, tuple[str, ...]]] = {}
     for decision in _all(space.decisions):
-        if decision.id in standing:
-            order.setdefault(owner[decision.id] or decision.id, []).append(decision.id)
-    return {
-        name: Table(name, tuple(ids), tuple(standing[i] for i in ids))
-        for name, ids in order.items()
-    }
+        labels = standing.get(decision.id)
+        if labels is None and decision.kind in ("value", "depth") and decision.count is None:
+            labels = decision.labels
+        if labels is not None:
+            order.setdefault(decision.table or decision.id, {}).setdefault(decision.id, labels)
+    return {name: Table(name, tuple(rows), tuple(rows.values())) for name, rows in order.items()}
 
 
 def _all(decisions: Sequence[Decision]) -> list[Decision]:
@@ -66,16 +76,39 @@ def _all(decisions: Sequence[Decision]) -> list[Decision]:
     return found
 
 
-def check_executable(space: Space) -> None:
-    """Raise NotExecutable for decisions that one-shot training cannot relax."""
-    for decision in _all(space.decisions):
-        if decision.kind in ("value", "depth"):
+def depths_of(space: Space) -> dict[str, tuple[str, ...]]:
+    """The labels of decisions among depths."""
+    return {d.id: d.labels for d in _all(space.decisions) if d.kind == "depth"}
+
+
+def check_executable(space: Space, *, one_hot: bool = False) -> None:
+    """Raise NotExecutable for decisions that one-shot training cannot relax.
+
+    `one_hot`: the sampler takes one option per decision, so of `pick` only `pick 1`.
+    """
+    for rules in space.rules if one_hot else ():
+        for pick in rules.picks:
+            if pick.count != 1:
+                raise NotExecutable(
+                    f"`pick {pick.count or 'any'}` at {', '.join(pick.targets)} takes several "
+                    "edges, the sampler of this recipe one option of a decision; samplers that "
+                    "weigh all options (softmax, dirichlet) search it"
+                )
+
+
+def check_dense(space: Space) -> None:
+    """Raise NotExecutable for values that change more than channels: no one tensor holds that."""
+    for op in held(space.supernet):
+        if (
+            isinstance(op, Varied)
+            and op.options[0].kind != "none"
+            and not entangle.same_extents(op)
+        ):
+            extents = " and ".join(dict.fromkeys(str(o.out) for o in op.options[:2]))
             raise NotExecutable(
-                f"decision `{decision.id}` is among {'depths' if decision.kind == 'depth' else 'values'}"
-                f" ({', '.join(decision.labels[:4])}), which a relaxed supernet does not run"
+                f"decision `{op.decisions[0]}` changes extents ({op.options[0].kind}: {extents}), "
+                "which only one-path mode runs"
             )
-        if decision.kind == "subset":
-            raise NotExecutable(f"decision `{decision.id}` picks edges (`pick`)")
 
 
 class Supernet(nn.Module):
@@ -89,16 +122,22 @@ class Supernet(nn.Module):
     def __init__(self, space: Space, *, mode: str = "dense", seed: int = 0) -> None:
         super().__init__()
         check_executable(space)
+        if mode == "dense":
+            check_dense(space)
         self.space = space
         self.mode = mode
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            emitted = emit(space.supernet, mode)
+            emitted = emit(space.supernet, mode, depths=depths_of(space))
         self._take(emitted)
 
     def _take(self, emitted: Emitted) -> None:
         self.graph = emitted.module
         self.slots: tuple[Slot, ...] = emitted.slots
+        #: Decision and label of every option, by the prefix of its parameters' names.
+        self.options: dict[str, tuple[str, str]] = {
+            f"graph.{place}": found for place, found in emitted.options.items()
+        }
         self.tables = tables_of(self.space)
         self._row = {
             d: (t.name, i) for t in self.tables.values() for i, d in enumerate(t.decisions)
@@ -109,12 +148,21 @@ class Supernet(nn.Module):
         """The same supernet, with the same weights, in another emission mode."""
         if mode == self.mode:
             return self
+        if mode == "dense":
+            check_dense(self.space)
         other = Supernet.__new__(Supernet)
         nn.Module.__init__(other)
         other.space, other.mode = self.space, mode
         # What has to be built anew has no weights that matter; no noise is taken for it.
         with torch.random.fork_rng(devices=[]):
-            other._take(emit(self.space.supernet, mode, modules=self.graph))
+            other._take(
+                emit(
+                    self.space.supernet,
+                    mode,
+                    modules=self.graph,
+                    depths=depths_of(self.space),
+                )
+            )
         return other
 
     def forward(
@@ -135,22 +183,27 @@ class Supernet(nn.Module):
         """The mix of every instance: its own where given, else its table's."""
         found = {}
         for slot in self.slots:
-            own = mix.get(slot.instance)
+            own = self._own(slot, mix)
             found[slot.instance] = own if own is not None else self._shared(slot, mix)
         return found
+
+    def _own(self, slot: Slot, given: Mapping[str, Any]) -> Any:
+        """What is given for an instance alone; a table may have the name of a stem or head."""
+        return given.get(slot.instance) if slot.instance not in self.tables else None
 
     def _shared(self, slot: Slot, mix: Mapping[str, Tensor]) -> Tensor:
         places = [self._row[d] for d in slot.decisions]
         first = places[0][0]
         if slot.decisions == self.tables[first].decisions:
             return mix[first]
-        columns = max(len(self.tables[t].labels[i]) for t, i in places)
-        return torch.stack([mix[t][i, :columns] for t, i in places])
+        rows = [mix[t][i, : len(self.tables[t].labels[i])] for t, i in places]
+        columns = max(len(row) for row in rows)
+        return torch.stack([F.pad(row, (0, columns - len(row))) for row in rows])
 
     def _picks(self, pick: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
         found = {}
         for slot in self.slots:
-            own = pick.get(slot.instance)
+            own = self._own(slot, pick)
             found[slot.instance] = (
                 list(own)
                 if own is not None

@@ -718,8 +718,10 @@ _ALL = (
     Code(
         "E221",
         "an empty range",
-        """`int a..b by s` is a decision among the whole numbers from a to b in steps of s. The range
-        here holds none: the bounds run downwards or the step is not positive.""",
+        """`int a..b by s` is a decision among the whole numbers from a to b in steps of s, and
+        `float a..b` one among all numbers between; with `log` both bounds must be positive. The range
+        here holds none: the bounds run downwards or the step is not positive; or a genotype names a
+        number outside of it.""",
         _network("stage conv(3, out = int 16..8)"),
         _network("stage conv(3, out = int 8..16)"),
     ),
@@ -755,7 +757,8 @@ _ALL = (
         "E224",
         "nothing reaches the output",
         """As the fixed operation of an edge `none` removes the edge, and a node without edges falls
-        away with it. Here nothing is left that the cell could yield.""",
+        away with it. An architecture of a cell with `pick` may leave out every edge on the way to
+        the output. Either way nothing is left that the cell could yield.""",
         _cell("in   a", "node x", "edge a -> x : none", "out  x"),
         _cell("in   a", "node x", "edge a -> x : relu", "out  x"),
     ),
@@ -839,6 +842,46 @@ _ALL = (
         "  head global_avg_pool >> linear(10)\n}\n",
         "nas 1\nspace s {\n  width = 8\n  input image(3, 32, 32)\n  stem conv(3)\n"
         "  head global_avg_pool >> linear(10)\n}\n",
+    ),
+    Code(
+        "E233",
+        "a decision among values changes the stages",
+        """A decision among values sets sizes of operations: their channels, kernels, heads, also
+        which operation stands where a condition compares sizes. It cannot change how many stages
+        there are or what a cell is made of, as a `repeat` does that counts by a formula of a
+        decision. A depth is decided by `repeat int a..b`, or by a `let` of such a range that
+        `repeat` names.""",
+        _network("let n = int 1..2", "repeat 2 * n { stage conv(3) }"),
+        _network("let n = int 1..2", "repeat n { stage conv(3) >> conv(3) }"),
+    ),
+    Code(
+        "E234",
+        "too many settings of one operation",
+        """An operation whose sizes depend on several decisions has a setting for every combination
+        of their options, and all are laid out when the space is compiled. Here they are too many.
+        Take fewer options, or decide once and use the decision in several places: a `let` is one
+        decision wherever it is used.""",
+        _network(
+            "let a = int 1..20",
+            "let b = int 1..20",
+            "let c = int 1..20",
+            "stage conv(3, out = a + b + c)",
+        ),
+        _network(
+            "let a = int 1..20",
+            "let b = int 1..20",
+            "stage conv(3, out = a + b)",
+        ),
+    ),
+    Code(
+        "E235",
+        "more than the number of rounds depends on the depth",
+        """After `repeat int a..b` the network goes on from whichever round is the last, so every
+        allowed round must end with the shape the first begins with; and a round must be the same
+        however many follow. Change width and stride before or behind the rounds, and place no
+        stages by `at` among them.""",
+        _network("repeat int 1..3 { stage conv(3) { width = 2 * width } }"),
+        _network("stage conv(3) { width = 2 * width }", "repeat int 1..3 { stage conv(3) }"),
     ),
     # ---- 3xx: recipes and training
     Code(
@@ -1027,7 +1070,7 @@ _ALL = (
         "E506",
         "unknown measure",
         """`require` knows `params`, `flops` (multiply-adds), `depth`, `memory` and `count(op)`; in
-        a cell `edges`, `depth`, `count(op)` and `connected`. Other names have no meaning here,
+        a cell `edges`, `depth`, `count(op)` and `connected`, but no costs. Other names have no meaning here,
         parameters of the space included: a limit that speaks of them could be written as a
         value of the parameter.""",
         'nas 1\nfrom "nasbench201.nas" import nasbench201\n'

@@ -79,7 +79,10 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Join:
-    """In an output: parts joined by an aggregator."""
+    """In an output: parts joined by an aggregator, or by `split`.
+
+    `split` is a concatenation of the leading channels of each part, as many as `shares` says.
+    """
 
     how: str
     parts: tuple[Output, ...]
@@ -146,6 +149,17 @@ class Cell:
                 return keep
         return Keep(targets=(target,), count=None)
 
+    def subset(self, target: str) -> str | None:
+        """The decision which of the edges into a node are used; None where all are."""
+        if any(target in pick.targets for pick in self.picks):
+            return subset_identity(self.table, target)
+        return None
+
+    def subsets(self) -> tuple[str, ...]:
+        """Identities of these decisions, in the order of the nodes, the output last."""
+        targets = [*(node.name for node in self.nodes), "out"]
+        return tuple(s for s in map(self.subset, targets) if s is not None)
+
     def live(self) -> frozenset[str]:
         """Nodes from which the output can be reached."""
         found = set(arrivals(self.output))
@@ -154,6 +168,23 @@ class Cell:
             if node.name in found:
                 found.update(e.source for e in self.edges if e.target == node.name)
         return frozenset(found)
+
+
+def subset_identity(table: str, target: str) -> str:
+    """The identity of the decision which edges arrive at a node."""
+    return f"{table}/{target}<-*"
+
+
+def shares(width: int, parts: int) -> tuple[int, ...]:
+    """Channels of each part of an output that splits `width`; the first ones take the remainder.
+
+    NAS-Bench-101 (arXiv 1902.09635), `compute_vertex_channels`. A split of n channels among more
+    than n parts has parts of zero channels, which no network can have.
+    """
+    if parts == 0:
+        return ()
+    share, rest = divmod(width, parts)
+    return tuple(share + (i < rest) for i in range(parts))
 
 
 def arrivals(output: Output) -> Iterator[str]:

@@ -45,11 +45,23 @@ class GenotypeError(ValueError):
     """A text is no genotype, or not one of this space."""
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object none of whose keys is given twice; the last one would win unseen."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise GenotypeError(f"`{key[:60]}` is given twice")
+        found[key] = value
+    return found
+
+
 def loads(text: str) -> Genotype:
     """The genotype of a neutral JSON text. Raises GenotypeError naming what is wrong."""
     try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
+        data = json.loads(text, object_pairs_hook=_once)
+    except GenotypeError:
+        raise
+    except ValueError as error:  # no JSON, or a number of thousands of digits
         raise GenotypeError(f"not JSON: {error}") from None
     except RecursionError:
         raise GenotypeError("not a genotype: nested too deeply") from None

@@ -108,6 +108,25 @@ class Varied:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Forms:
+    """One operation in several forms, by the setting of decisions among values.
+
+    As where a width that is decided makes a shortcut an identity or a convolution. `form` says
+    for every joint setting, in row-major order of `labels`, which of `options` stands; under the
+    settings of others an option is as under some setting of its own. `inp` and `out` are the
+    largest shapes, those of an option may be smaller.
+    """
+
+    decisions: tuple[str, ...]
+    labels: tuple[tuple[str, ...], ...]
+    form: tuple[int, ...]
+    options: tuple[Op, ...]
+    inp: Shape
+    out: Shape
+    span: Span | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Nested:
     """A cell with one input, used as an operation."""
 
@@ -117,7 +136,7 @@ class Nested:
     span: Span | None = field(default=None, compare=False, repr=False)
 
 
-Op = Prim | Seq | Par | Choice | Varied | Nested
+Op = Prim | Seq | Par | Choice | Varied | Forms | Nested
 
 
 def parts(op: Op) -> tuple[Op, ...]:
@@ -125,7 +144,7 @@ def parts(op: Op) -> tuple[Op, ...]:
     match op:
         case Seq() | Par():
             return op.parts
-        case Choice():
+        case Choice() | Forms():
             return op.options
         case _:
             return ()

@@ -147,6 +147,20 @@ def _int(attrs: Attrs, name: str) -> int:
     return value
 
 
+def _squeeze(attrs: Attrs, inp: Shape) -> Shape:
+    _rank(inp)
+    _int(attrs, "ratio")
+    _int(attrs, "divisor")
+    return inp
+
+
+def _narrow(attrs: Attrs, inp: Shape) -> Shape:
+    out = _int(attrs, "out")
+    _need(inp.kind not in ("tokens", "pieces"), f"it needs channels; {inp} arrives")
+    _need(out <= inp.channels, f"{inp} has no {out} channels")
+    return inp.with_channels(out)
+
+
 def _linear(attrs: Attrs, inp: Shape) -> Shape:
     _need(inp.kind in ("features", "sequence"), f"it needs features; {inp} arrives (flatten?)")
     return inp.with_channels(_int(attrs, "out"))
@@ -263,17 +277,27 @@ def _halve_cost(prim: Prim) -> Cost:
     return Cost(weights + bias + norm, weights * _area(prim.out), bias * _area(prim.out))
 
 
+def squeezed(prim: Prim) -> int:
+    """Channels of the bottleneck of `squeeze_excite`: a multiple of `divisor` near channels / ratio.
+
+    The rounding is that of MobileNet: the nearest multiple, never more than 10 % below.
+    """
+    wanted, step = prim.inp.channels // prim.integer("ratio"), prim.integer("divisor")
+    nearest = max(step, (wanted + step // 2) // step * step)
+    return nearest + step if 10 * nearest < 9 * wanted else nearest
+
+
 def _squeeze_cost(prim: Prim) -> Cost:
-    c, hidden = prim.inp.channels, prim.inp.channels // prim.integer("ratio")
+    c, hidden = prim.inp.channels, squeezed(prim)
     return Cost(2 * c * hidden + c + hidden, 2 * c * hidden, c + hidden)
 
 
 def _attention_cost(prim: Prim) -> Cost:
     c, length = prim.inp.dims
     inner = prim.integer("heads") * prim.integer("head_dim")
-    span = min(prim.integer("window") or length, length)
-    weights = c * 3 * inner + inner * c
-    return Cost(weights + 3 * inner + c, weights * length + 2 * length * span * inner, 4 * length)
+    # Every position is multiplied with every other: masks (`window`, `causal`) come after that.
+    weights, bias = c * 3 * inner + inner * c, 3 * inner + c
+    return Cost(weights + bias, weights * length + 2 * length * length * inner, bias * length)
 
 
 def _embed_cost(prim: Prim) -> Cost:
@@ -379,8 +403,8 @@ OPS: Mapping[str, OpSpec] = MappingProxyType(
             ),
             OpSpec(
                 "squeeze_excite",
-                (Param("ratio", "int", 4),),
-                _same,
+                (Param("ratio", "int", 4), Param("divisor", "int", 1)),
+                _squeeze,
                 _squeeze_cost,
                 "channel attention through a bottleneck",
             ),
@@ -425,6 +449,7 @@ OPS: Mapping[str, OpSpec] = MappingProxyType(
                 _embed_cost,
                 "a vector per token",
             ),
+            OpSpec("narrow", (_OUT,), _narrow, _free, "the first `out` channels"),
             OpSpec("fold", (Param("n", "int"),), _fold, _free, "pieces into the batch"),
             OpSpec("unfold", (Param("n", "int"),), _unfold, _free, "pieces back out of the batch"),
         )

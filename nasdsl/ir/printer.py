@@ -22,9 +22,11 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
+from itertools import product
 
 from nasdsl.ir.cell import After, Arrival, Cell, Join, Keep, Output, Pick
-from nasdsl.ir.op import Choice, Nested, Op, Par, Prim, Scalar, Seq, parts
+from nasdsl.ir.op import Choice, Forms, Nested, Op, Par, Prim, Scalar, Seq, Varied, parts
+from nasdsl.ir.requirement import Amount, Measure, Negation, Relation, Requirement, Test
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Decision, Network, Space, Stage, TableRules
 
@@ -32,9 +34,10 @@ VERSION = 1
 
 #: Words that mean something in a line; names equal to one are quoted.
 WORDS = frozenset(
-    "after all arrival aux cell choice classes count decision decisions edge except format from "
-    "input ir join keep kind name network node option out output par parameter per pick require "
-    "row rules seq space stage stride table width".split()
+    "after all amount arrival aux cell choice classes count decision decisions edge "
+    "except form format forms from high input ir join keep kind labels log low measure "
+    "name negation network node of option out output par parameter per pick relation "
+    "require round row rules seq space stage stride table varied width".split()
 )
 
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_\[\]<>\-*./@]*")
@@ -88,8 +91,8 @@ def _space(space: Space) -> Iterator[str]:
         yield f"  classes {space.classes}"
     for name, value in space.parameters:
         yield f"  parameter {word(name)} {json.dumps(value)}"
-    for text in space.requires:
-        yield f"  require {json.dumps(text)}"
+    for requirement in space.requires:
+        yield from _indent(_requirement(requirement))
     if space.decisions:
         yield "  decisions"
         yield from _decisions(space.decisions, 2)
@@ -102,6 +105,27 @@ def _space(space: Space) -> Iterator[str]:
         yield from _indent(_cell(cell, name, cells))
     yield from _indent(_network("supernet", space.supernet, cells))
     yield from _indent(_network("target", space.target, cells))
+
+
+def _requirement(requirement: Requirement) -> Iterator[str]:
+    of = "" if requirement.table is None else f" of {word(requirement.table)}"
+    yield f"require {json.dumps(requirement.text)}{of}"
+    stack: list[tuple[int, Test]] = [(1, requirement.test)]
+    while stack:
+        level, test = stack.pop()
+        pad = "  " * level
+        match test:
+            case Measure():
+                label = "" if test.label is None else f" {word(test.label)}"
+                yield f"{pad}measure {word(test.name)}{label}"
+            case Amount():
+                yield f"{pad}amount {test.value}"
+            case Negation():
+                yield f"{pad}negation"
+                stack.append((level + 1, test.inner))
+            case Relation():
+                yield f"{pad}relation {json.dumps(test.op)}"
+                stack += [(level + 1, test.right), (level + 1, test.left)]
 
 
 # ---- decisions
@@ -117,6 +141,8 @@ def _decisions(decisions: tuple[Decision, ...], depth: int) -> Iterator[str]:
             continue
         count = "" if item.count is None else f" count {item.count}"
         head = f"decision {word(item.id)} table {word(item.table)} kind {word(item.kind)}{count}"
+        if item.low is not None and item.high is not None:
+            head += f" low {item.low} high {item.high}" + (" log" if item.log else "")
         # An option without decisions of its own and none at all are two things.
         yield "  " * level + head + (" nested" if item.nested else "")
         below: list[tuple[int, Decision | str]] = []
@@ -251,6 +277,19 @@ def _tree(root: Op | Output, depth: int, cells: Cells) -> Iterator[str]:
                 yield f"{pad}choice {word(item.decision)} : {signature(item.inp, item.out)}"
                 for label, option in zip(item.labels, item.options, strict=True):
                     below += [(level + 1, f"option {word(label)}"), (level + 2, option)]
+            case Varied():
+                decisions = _words(item.decisions)
+                yield f"{pad}varied {decisions} : {signature(item.inp, item.out)}"
+                settings = product(*item.labels)
+                for setting, option in zip(settings, item.options, strict=True):
+                    below += [(level + 1, f"option {_words(setting)}"), (level + 2, option)]
+            case Forms():
+                decisions = _words(item.decisions)
+                yield f"{pad}forms {decisions} : {signature(item.inp, item.out)}"
+                below = [(level + 1, f"labels {_words(names)}") for names in item.labels]
+                for number, option in enumerate(item.options):
+                    places = " ".join(str(i) for i, f in enumerate(item.form) if f == number)
+                    below += [(level + 1, f"form {places}"), (level + 2, option)]
             case Nested():
                 name = word(cells.name(item.cell))
                 yield f"{pad}cell {name} : {signature(item.inp, item.out)}"
@@ -280,6 +319,8 @@ def _network(role: str, network: Network, cells: Cells) -> Iterator[str]:
 def _stage(head: str, stage: Stage, cells: Cells) -> Iterator[str]:
     inputs = " ".join("input" if i == -1 else str(i) for i in stage.inputs)
     yield f"  {head} {word(stage.name)} {word(stage.role)} from {inputs} : {stage.out}"
+    for decision, path, number in stage.rounds:
+        yield f"    round {word(decision)} {word(path)} {number}"
     if isinstance(stage.body, Cell):
         yield f"    cell {word(cells.name(stage.body))}"
     else:

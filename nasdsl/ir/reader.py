@@ -10,19 +10,31 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import product
+from math import prod
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from nasdsl.ir.cell import After, Arrival, Cell, CellEdge, CellInput, CellNode, Join, Keep, Pick
-from nasdsl.ir.op import Choice, Nested, Par, Prim, Scalar, Seq
+from nasdsl.ir.op import Choice, Forms, Nested, Par, Prim, Scalar, Seq, Varied
 from nasdsl.ir.printer import VERSION, WORDS
+from nasdsl.ir.requirement import (
+    MEASURES,
+    OPERATORS,
+    Amount,
+    Measure,
+    Negation,
+    Relation,
+    Requirement,
+)
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Decision, Network, Space, Stage, TableRules
 
 T = TypeVar("T")
 
 _TOKEN = re.compile(r'(?:(?P<key>[A-Za-z_]\w*)=)?(?P<value>"(?:[^"\\]|\\.)*"|[^\s"=]+)(?=\s|$)')
-_OPS = (Prim, Seq, Par, Choice, Nested)
+_OPS = (Prim, Seq, Par, Choice, Varied, Forms, Nested)
 _OUTPUTS = (Arrival, Join, After)
 
 
@@ -118,6 +130,12 @@ class Line:
         if not re.fullmatch(r"-?\d{1,40}", text):
             raise self.fail(f"{what} is a whole number, not `{text}`")
         return int(text)
+
+    def fraction(self, what: str) -> Fraction:
+        text = self.word(what)
+        if not re.fullmatch(r"-?\d{1,40}(?:/0*[1-9]\d{0,39})?", text):
+            raise self.fail(f"{what} is an exact number, not `{text}`")
+        return Fraction(text)
 
     def shape(self, what: str = "a shape") -> Shape:
         text = self.word(what)
@@ -294,15 +312,16 @@ def _options(line: Line) -> tuple[tuple[str, ...], list[tuple[Line, list[Any]]]]
     for below, value in zip(line.below, line.values, strict=True):
         if not isinstance(value, _Item) or value.word != "option":
             raise below.fail("`option` is wanted here")
-        labels.append(value.value[0])
+        if len(value.value[0]) != 1:
+            raise below.fail("this option has one label")
+        labels.append(value.value[0][0])
         groups.append((below, value.value[1]))
     return tuple(labels), groups
 
 
 def _option(line: Line, cells: dict[str, Cell]) -> _Item:
-    label = line.word("a label")
-    line.end()
-    return _Item("option", (label, line.values))
+    labels = [line.word("a label"), *line.until()]
+    return _Item("option", (tuple(labels), line.values))
 
 
 def _choice(line: Line, cells: dict[str, Cell]) -> Choice:
@@ -317,6 +336,75 @@ def _choice(line: Line, cells: dict[str, Cell]) -> Choice:
     return Choice(decision=decision, labels=labels, options=tuple(options), inp=inp, out=out)
 
 
+def _varied(line: Line, cells: dict[str, Cell]) -> Varied:
+    decisions = line.until(":")
+    inp, out = line.signature()
+    settings: list[tuple[str, ...]] = []
+    options: list[Prim] = []
+    for below, value in zip(line.below, line.values, strict=True):
+        if not isinstance(value, _Item) or value.word != "option":
+            raise below.fail("`option` is wanted here")
+        setting, values = value.value
+        if len(setting) != len(decisions):
+            raise below.fail(f"this option has {len(decisions)} labels, one per decision")
+        if len(values) != 1 or not isinstance(values[0], Prim):
+            raise below.fail("an option of what varies has one primitive below it")
+        settings.append(setting)
+        options.append(values[0])
+    labels = tuple(tuple(dict.fromkeys(column)) for column in zip(*settings, strict=True))
+    if prod(map(len, labels)) != len(settings) or settings != list(product(*labels)):
+        raise line.fail("the options are all settings of the decisions, the last one fastest")
+    return Varied(
+        decisions=tuple(decisions), labels=labels, options=tuple(options), inp=inp, out=out
+    )
+
+
+def _forms(line: Line, cells: dict[str, Cell]) -> Forms:
+    decisions = line.until(":")
+    inp, out = line.signature()
+    line.only(_Item)
+    labels = tuple(v.value for v in line.values if v.word == "labels")
+    stated = [v.value for v in line.values if v.word == "form"]
+    form: dict[int, int] = {}
+    for number, (places, _) in enumerate(stated):
+        for place in places:
+            if form.setdefault(place, number) != number:
+                raise line.fail(f"setting {place} has two forms")
+    count = sum(len(places) for places, _ in stated)
+    if len(labels) != len(decisions) or prod(map(len, labels)) != count:
+        raise line.fail("every setting of the labels of every decision has a form")
+    if set(form) != set(range(count)) or len(labels) + len(stated) != len(line.values):
+        raise line.fail("below forms stand `labels` and `form`, and every setting has one")
+    return Forms(
+        decisions=tuple(decisions),
+        labels=labels,
+        form=tuple(form[i] for i in range(count)),
+        options=tuple(op for _, op in stated),
+        inp=inp,
+        out=out,
+    )
+
+
+def _form(line: Line, cells: dict[str, Cell]) -> _Item:
+    places = []
+    while line.at < len(line.tokens):
+        places.append(line.integer("the number of a setting"))
+    return _Item("form", (tuple(places), line.one(_OPS, "an operation")))
+
+
+def _labels(line: Line, cells: dict[str, Cell]) -> _Item:
+    names = line.until()
+    line.only()
+    return _Item("labels", tuple(names))
+
+
+def _round(line: Line, cells: dict[str, Cell]) -> _Item:
+    decision, path = line.word("a decision"), line.word("a path")
+    number = line.integer("the number of the round")
+    line.end()
+    return _Item("round", (decision, path, number))
+
+
 def _decision(line: Line, cells: dict[str, Cell]) -> Decision:
     identity = line.word("a decision")
     line.expect("table")
@@ -324,6 +412,11 @@ def _decision(line: Line, cells: dict[str, Cell]) -> Decision:
     line.expect("kind")
     kind = line.word("a kind")
     count = line.integer("a count") if line.take("count") else None
+    low = line.fraction("a bound") if line.take("low") else None
+    high = line.fraction("a bound") if line.take("high") else None
+    log = line.take("log")
+    if (low is None) != (high is None):
+        raise line.fail("a domain has `low` and `high`")
     nesting = line.take("nested")
     line.end()
     labels, groups = _options(line)
@@ -339,6 +432,9 @@ def _decision(line: Line, cells: dict[str, Cell]) -> Decision:
         labels=labels,
         nested=tuple(nested) if nesting else (),
         count=count,
+        low=low,
+        high=high,
+        log=log,
     )
 
 
@@ -479,7 +575,8 @@ def _stage(line: Line, cells: dict[str, Cell]) -> _Item:
     line.end()
     body = line.one((*_OPS, _CellRef), "a cell or an operation")
     body = cells[body.name] if isinstance(body, _CellRef) else body
-    stage = Stage(name=name, role=role, body=body, inputs=tuple(inputs), out=out)
+    rounds = tuple(v.value for v in line.values if isinstance(v, _Item) and v.word == "round")
+    stage = Stage(name=name, role=role, body=body, inputs=tuple(inputs), out=out, rounds=rounds)
     return _Item("aux", stage) if aux else _Item("stage", (number, stage))
 
 
@@ -551,6 +648,57 @@ def _parameter(line: Line, cells: dict[str, Cell]) -> _Item:
     return _Item("parameter", (name, value))
 
 
+# ---- requirements
+
+_TESTS = (Measure, Amount, Relation, Negation)
+
+
+def _require(line: Line, cells: dict[str, Cell]) -> _Item:
+    text = line.word("the text of the requirement")
+    table = line.word("a table") if line.take("of") else None
+    line.end()
+    line.only(*_TESTS)
+    test = line.one(_TESTS, "a test")
+    return _Item("require", Requirement(text=text, test=test, table=table))
+
+
+def _measure(line: Line, cells: dict[str, Cell]) -> Measure:
+    name = line.word("a measure")
+    if name not in MEASURES:
+        raise line.fail(f"there is no measure `{name}`")
+    label = line.word("a label") if name == "count" else None
+    line.end()
+    line.only()
+    return Measure(name=name, label=label)
+
+
+def _amount(line: Line, cells: dict[str, Cell]) -> Amount:
+    value = line.fraction("an amount")
+    line.end()
+    line.only()
+    return Amount(value=value)
+
+
+def _negation(line: Line, cells: dict[str, Cell]) -> Negation:
+    line.end()
+    line.only(*_TESTS)
+    return Negation(inner=line.one(_TESTS, "a test"))
+
+
+def _relation(line: Line, cells: dict[str, Cell]) -> Relation:
+    op = line.word("an operator")
+    if op not in OPERATORS and op not in ("and", "or"):
+        raise line.fail(f"`{op}` is no operator")
+    line.end()
+    line.only(*_TESTS)
+    if len(line.values) != 2:
+        raise line.fail("a relation has two parts")
+    return Relation(op=op, left=line.values[0], right=line.values[1])
+
+
+# ---- the whole
+
+
 def _space(line: Line, cells: dict[str, Cell]) -> Space:
     name = line.word("a name")
     line.end()
@@ -587,6 +735,7 @@ def _space(line: Line, cells: dict[str, Cell]) -> Space:
 _READERS: Mapping[str, Callable[[Line, dict[str, Cell]], Any]] = MappingProxyType(
     {
         "after": _after,
+        "amount": _amount,
         "arrival": _arrival,
         "aux": _stage,
         "cell": _cell,
@@ -595,11 +744,16 @@ _READERS: Mapping[str, Callable[[Line, dict[str, Cell]], Any]] = MappingProxyTyp
         "decision": _decision,
         "decisions": _decisions,
         "edge": _edge,
+        "form": _form,
         "format": _named,
+        "forms": _forms,
         "input": _input,
         "join": _join,
         "keep": _keep,
+        "labels": _labels,
+        "measure": _measure,
         "name": _named,
+        "negation": _negation,
         "network": _network,
         "node": _node,
         "option": _option,
@@ -608,14 +762,17 @@ _READERS: Mapping[str, Callable[[Line, dict[str, Cell]], Any]] = MappingProxyTyp
         "par": _par,
         "parameter": _parameter,
         "pick": _pick,
-        "require": _named,
+        "relation": _relation,
+        "require": _require,
         "row": _row,
         "rules": _rules,
+        "round": _round,
         "seq": _seq,
         "space": _space,
         "stage": _stage,
         "stride": _number,
         "table": _named,
+        "varied": _varied,
         "width": _number,
     }
 )

@@ -18,7 +18,7 @@ REQUIRED: Any = object()
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A parameter: `type` is one of the words checked in `lowering.configs`."""
+    """A parameter: `type` is one of the words checked in `lowering.config`."""
 
     name: str
     type: str
@@ -149,6 +149,7 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     P("eps", "number", Fraction(1, 10000)),
                     P("form", "word", "corr", ("corr", "signcorr")),
                     _CELLS,
+                    runs=True,
                 ),
             ),
             "weights": (
@@ -219,6 +220,7 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     "freezes operations whose gradients disagree",
                     _EVERY,
                     P("below", "number"),
+                    runs=True,
                 ),
             ),
             "stop": (

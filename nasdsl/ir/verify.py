@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from nasdsl.ir.cell import AGGREGATORS, After, Arrival, Cell, Join, Keep, Output, Pick, arrivals
-from nasdsl.ir.op import Choice, Nested, Op, Par, Prim, Seq, parts
+from nasdsl.ir.op import Choice, Forms, Nested, Op, Par, Prim, Seq, Varied, parts
 from nasdsl.ir.optable import OPS, ShapeError
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Decision, Network, Space, Stage
@@ -201,6 +201,39 @@ def _choice(view: _View) -> Iterator[str]:
                     f"{place}: option `{label}` is {option.inp} -> {option.out}, "
                     f"the choice {op.inp} -> {op.out}"
                 )
+
+
+def _varied(view: _View) -> Iterator[str]:
+    """What varies has an option per setting: one kind, valid, none larger than the whole."""
+    for place, op in view.ops:
+        if not isinstance(op, Varied | Forms):
+            continue
+        what = op.options[0].kind if isinstance(op, Varied) and op.options else "forms"
+        settings = 1
+        for names in op.labels:
+            settings *= len(names)
+        count = len(op.options) if isinstance(op, Varied) else len(op.form)
+        if len(op.labels) != len(op.decisions) or count != settings or not op.options:
+            yield f"{place}: {what}: {count} options for {settings} settings"
+            continue
+        if isinstance(op, Forms) and set(op.form) != set(range(len(op.options))):
+            yield f"{place}: forms: {len(op.options)} forms, the settings name others"
+        if isinstance(op, Varied):
+            if len({o.kind for o in op.options}) > 1:
+                yield f"{place}: {what}: its options are of several kinds"
+            for prim in dict.fromkeys(op.options):
+                message = _prim(prim)
+                if message is not None:
+                    yield f"{place}: {message}"
+        every: tuple[Op, ...] = op.options
+        for option in dict.fromkeys(every):
+            if not (_within(option.inp, op.inp) and _within(option.out, op.out)):
+                yield f"{place}: {what}: {option.inp} -> {option.out} is not within the whole"
+
+
+def _within(small: Shape, large: Shape) -> bool:
+    same = small.kind == large.kind and len(small.dims) == len(large.dims)
+    return same and all(a <= b for a, b in zip(small.dims, large.dims, strict=True))
 
 
 def _nested(view: _View) -> Iterator[str]:
@@ -402,6 +435,11 @@ def _decided(view: _View) -> Iterator[str]:
                     f"{place}: `{op.decision}` decides between {_list(decision.labels)}, "
                     f"the choice between {_list(op.labels)}"
                 )
+        elif isinstance(op, Varied | Forms):
+            for name, labels in zip(op.decisions, op.labels, strict=False):
+                decision = view.decisions.get(name)
+                if decision is None or decision.labels != labels:
+                    yield f"{place}: there is no decision `{name}` among {_list(labels)}"
 
 
 def _tables(view: _View) -> Iterator[str]:
@@ -447,6 +485,23 @@ def _stages(view: _View) -> Iterator[str]:
             yield f"{place}: it yields {stage.body.out}, the stage says {stage.out}"
 
 
+def _rounds(view: _View) -> Iterator[str]:
+    """Rounds belong to decisions among depths, which reach them, and stand in order."""
+    for network in view.networks:
+        last: dict[str, int] = {}
+        for stage in network.stages:
+            for name, path, number in stage.rounds:
+                decision = view.decisions.get(name)
+                depths = [int(n) for n in decision.labels if n.isdigit()] if decision else []
+                if decision is None or decision.kind != "depth" or not depths:
+                    yield f"{stage.name}: `{name}` decides no depth"
+                elif not 1 <= number <= max(depths):
+                    yield f"{stage.name}: round {number} of `{name}`, at most {max(depths)}"
+                if number < last.get(path, 1):
+                    yield f"{stage.name}: round {number} of {path} stands behind a later one"
+                last[path] = number
+
+
 def _stage_names(view: _View) -> Iterator[str]:
     """Stages of a network have different names; the head is last."""
     for network in view.networks:
@@ -474,6 +529,7 @@ CHECKS: tuple[Callable[[_View], Iterator[str]], ...] = (
     _sequence,
     _parallel,
     _choice,
+    _varied,
     _nested,
     _names,
     _edges,
@@ -485,5 +541,6 @@ CHECKS: tuple[Callable[[_View], Iterator[str]], ...] = (
     _decided,
     _tables,
     _stages,
+    _rounds,
     _stage_names,
 )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from nasdsl.diagnostics.model import Diagnostics, Label
 from nasdsl.diagnostics.suggest import did_you_mean, nearest
+from nasdsl.lowering.elsewhere import BLOCKS, bundled_hint
 from nasdsl.lowering.merging import merge
 from nasdsl.lowering.modules import Def, Module, hides
 from nasdsl.source import Span
@@ -428,6 +429,9 @@ def lookup(module: Module, name: ast.Name, diags: Diagnostics, what: str) -> Def
     if found is None and name.parts[-1] not in place.lost:
         kind = what.split()[0]
         same = [n for n, d in place.names.items() if d.kind == kind] or list(place.names)
-        near = did_you_mean(name.parts[-1], same)
+        library = None
+        if len(name.parts) == 1:
+            library = bundled_hint(name.text, (kind,) if kind in BLOCKS else BLOCKS)
+        near = library or did_you_mean(name.parts[-1], same)
         diags.add("E101", name.span, f"unknown {what}: `{name.text}`", help=near)
     return found

@@ -22,15 +22,19 @@ from nasdsl.ir.cell import (
     Output,
     Pick,
     arrivals,
+    shares,
+    subset_identity,
 )
-from nasdsl.ir.op import Choice, Op, Prim, is_none
+from nasdsl.ir.op import Choice, Op, Prim, Seq, is_identity, is_none
 from nasdsl.ir.shape import Shape, strided
 from nasdsl.ir.space import Decision, TableRules
 from nasdsl.lowering.blocks import Piece
 from nasdsl.lowering.modules import Def
 from nasdsl.lowering.ops import apply, expected
+from nasdsl.lowering.requirements import requirement
 from nasdsl.lowering.scope import Broken, Closure, Context, Env, Place, block_env, resolve
-from nasdsl.lowering.values import SetValue, integer, is_op, value
+from nasdsl.lowering.settled import Settled, settle
+from nasdsl.lowering.values import SetValue, boolean, integer, is_op, value
 from nasdsl.source import Span
 from nasdsl.syntax import ast
 
@@ -145,14 +149,16 @@ class _Build:
     arrays: dict[str, list[str]] = field(default_factory=dict)
     input_names: set[str] = field(default_factory=set)
     excluded: list[tuple[str, Span]] = field(default_factory=list)
+    #: What is left of the cell, where its edges are picked.
+    settled: Settled | None = None
 
     def env(self, env: Env) -> Env:
         return env.bind(**self.env_extra)
 
-    def place(self, identity: str, stride: int, c_in: int) -> Place:
+    def place(self, identity: str, stride: int, c_in: int, width: int | None = None) -> Place:
         return Place(
             stride=stride,
-            width=self.width,
+            width=width if width is not None else self.width,
             c_in=c_in,
             identity=identity,
             table=self.table,
@@ -488,6 +494,10 @@ def _rules(work: _Build) -> tuple[tuple[Keep, ...], tuple[Pick, ...]]:
                     Keep(targets=(target,), count=count, exclude=exclude),
                     statement.span,
                 )
+        elif isinstance(statement.count, ast.Name) and statement.count.text == "all":
+            # Every edge arrives and nothing is decided: undoes what a parent picks.
+            for target in targets:
+                picks.pop(target, None)
         else:
             for target in targets:
                 picks[target] = (Pick(targets=(target,), count=count), statement.span)
@@ -529,6 +539,12 @@ def _assemble(
 ) -> Cell:
     ctx = work.ctx
     gene = ctx.genotype
+    reachable = {e.target for e in edge_specs}
+    work.settled = _settled(work, inputs, specs, edge_specs, keeps, picks)
+    if work.settled is not None:
+        left = work.settled.edges
+        edge_specs = [e for e in edge_specs if (e.source, e.target) in left]
+        picks = ()
     edges: list[CellEdge] = []
     nodes: list[CellNode] = []
     dropped: set[str] = set()
@@ -539,9 +555,12 @@ def _assemble(
     for spec in specs:
         arriving: list[CellEdge] = []
         into = by_target.get(spec.name, [])
+        if not into and spec.name in reachable:
+            dropped.add(spec.name)
+            continue
         if not into:
             if not work.definition.partial:
-                alone = [s.name for s in specs if s.name not in by_target]
+                alone = [s.name for s in specs if s.name not in reachable]
                 ctx.diags.add(
                     "E210",
                     spec.statement,
@@ -619,7 +638,8 @@ def _edge(
     shape = work.shapes[edge.source]
     stride = work.stride if edge.source in work.input_names else 1
     identity = f"{work.table}/{edge.target}<-{edge.source}"
-    place = work.place(identity, stride, shape.channels)
+    width = _width(work, edge)
+    place = work.place(identity, stride, shape.channels, width)
     if edge.op is None:
         op: Op = _identity(shape, edge.span)
     else:
@@ -641,11 +661,34 @@ def _edge(
                     else (Label(work.stride_at, f"stride {work.stride} comes from here"),),
                 )
                 raise Broken
+    if work.settled is not None and work.settled.widths and edge.target != "out":
+        op = _narrowed(op, width)
     picked = ctx.genotype is not None and bool(ctx.genotype.of(identity))
     if isinstance(op, Prim) and op.kind == "none" and not picked:
         # As the fixed op of an edge `none` removes it; picked by a genotype it yields zeros.
         return None
     return CellEdge(source=edge.source, target=edge.target, op=op, span=edge.span)
+
+
+def _width(work: _Build, edge: _EdgeSpec) -> int:
+    """The width of the place of an edge: that of its target."""
+    if work.settled is None:
+        return work.width
+    if edge.target == "out":
+        return work.settled.shares.get(edge.source, work.width)
+    return work.settled.widths.get(edge.target, work.width)
+
+
+def _narrowed(op: Op, width: int) -> Op:
+    """Of more channels than its target has an edge hands on the first (NAS-Bench-101)."""
+    if op.out.channels <= width:
+        return op
+    out = op.out.with_channels(width)
+    made = Prim(kind="narrow", attrs=(("out", width),), inp=op.out, out=out, span=op.span)
+    if is_identity(op):
+        return made
+    parts = op.parts if isinstance(op, Seq) else (op,)
+    return Seq(parts=(*parts, made), inp=op.inp, out=out, span=op.span)
 
 
 def _stride_help(work: _Build) -> str:
@@ -703,7 +746,8 @@ def _node(work: _Build, spec: _NodeSpec, arriving: list[CellEdge]) -> tuple[Cell
     if after_node is None:
         after: Op = _identity(shape, spec.span)
     else:
-        place = work.place(f"{work.table}/{spec.name}", 1, shape.channels)
+        width = work.settled.widths.get(spec.name) if work.settled is not None else None
+        place = work.place(f"{work.table}/{spec.name}", 1, shape.channels, width)
         after = apply(ctx, after_node, work.env(spec.env), place, shape)
     return CellNode(name=spec.name, how=how, after=after, span=spec.span), after.out
 
@@ -734,6 +778,95 @@ def joined(work: _Build, how: str, arriving: list[CellEdge], spec: _NodeSpec) ->
     return first
 
 
+# ---- picked edges
+
+
+def _settled(
+    work: _Build,
+    inputs: tuple[CellInput, ...],
+    specs: list[_NodeSpec],
+    edge_specs: list[_EdgeSpec],
+    keeps: tuple[Keep, ...],
+    picks: tuple[Pick, ...],
+) -> Settled | None:
+    """What is left of the cell; None while its edges are still to be picked, and where all stay.
+
+    Without `pick` a cell whose output splits its channels is settled from the start.
+    """
+    gene = work.ctx.genotype
+    prefix = f"{work.table}/"
+    resolved = gene is not None and any(key.startswith(prefix) for key, _ in gene.picks)
+    found = [(s, e) for s, e, _ in work.definition.statements if isinstance(s, ast.Out)]
+    if not found or (picks and not resolved):
+        return None
+    statement, env = found[-1]
+    read, split = _reads(work, statement.value, env)
+    replaced = dict(gene.outputs).get(work.table) if gene is not None else None
+    if replaced is not None:
+        read, split = [*replaced], []
+    if not picks and not split:
+        return None
+    picked: dict[str, tuple[str, ...]] = {}
+    if gene is not None:
+        for target in (t for pick in picks for t in pick.targets):
+            picked[target] = gene.of(subset_identity(work.table, target))
+    made = settle(
+        inputs=[entry.name for entry in inputs],
+        nodes=[spec.name for spec in specs],
+        edges=[
+            (e.source, e.target)
+            for e in edge_specs
+            if not _dropped(work, e, f"{prefix}{e.target}<-{e.source}", keeps, work.env(e.env))
+        ],
+        picked=picked,
+        read=read,
+        split=split,
+        width=work.width,
+    )
+    if 0 in made.shares.values():
+        raise work.ctx.fail(
+            "E208",
+            statement.span,
+            f"{work.width} channels cannot be split among {len(made.shares)} nodes",
+            "a wider cell, or fewer nodes",
+        )
+    return made
+
+
+def _reads(work: _Build, node: ast.Value, env: Env) -> tuple[list[str], list[str]]:
+    """The nodes that an output names, and those among them that share the width."""
+    match node:
+        case ast.Binary(op="+"):
+            left, right = _reads(work, node.left, env), _reads(work, node.right, env)
+            return left[0] + right[0], left[1] + right[1]
+        case ast.Binary(op=">>"):
+            return _reads(work, node.left, env)
+        case ast.Call() if _aggregates(node):
+            names = [n for a in node.args if a.name is None for n in _reads(work, a.value, env)[0]]
+            return names, names if _splits(work, node, env) else []
+    end = _end(node)
+    names = _ends(work, end, env) if end is not None else []
+    return names, []
+
+
+def _splits(work: _Build, node: ast.Call, env: Env) -> bool:
+    """Whether a `concat` shares the width of the cell among its parts: `split = true`."""
+    given = next((a.value for a in node.args if a.name == "split"), None)
+    here = work.place(f"{work.table}/out", 1, 1)
+    return given is not None and boolean(work.ctx, given, work.env(env), here)
+
+
+def _end(node: ast.Value) -> ast.End | None:
+    """A part of an output as the end of an edge: `x`, `x[2]`, `x[1..3]`."""
+    if isinstance(node, ast.Name) and len(node.parts) == 1:
+        ident = ast.Ident(span=node.span, text=node.text)
+        return ast.End(span=node.span, name=ident, index=None)
+    if isinstance(node, ast.Subscript) and isinstance(node.base, ast.Name):
+        ident = ast.Ident(span=node.base.span, text=node.base.text)
+        return ast.End(span=node.span, name=ident, index=node.index)
+    return None
+
+
 # ---- output
 
 
@@ -757,6 +890,8 @@ def _output(
             channels = sum(s.channels for s in shapes)
             return Join(how="concat", parts=parts), shapes[0].with_channels(channels)
     through = {e.source: e.op.out for e in edges if e.target == "out"}
+    if work.settled is not None:
+        dropped = dropped | {n for n in work.order if n not in work.settled.joined}
     maker = _Out(work, env, through, dropped)
     output, shape = maker.make(statement.value)
     return output, shape
@@ -777,12 +912,12 @@ class _Out:
         ctx = self.work.ctx
         match node:
             case ast.Call() if isinstance(node.func, ast.Name) and _aggregates(node):
-                split = any(a.name == "split" for a in node.args)
+                split = _splits(self.work, node, self.env)
                 parts = [p for a in node.args if a.name is None for p in self.parts(a.value)]
                 return self.join(node.func.text, parts, node.span, split=split)
             case ast.Binary(op="+"):
-                left, right = self.make(node.left), self.make(node.right)
-                return self.join("sum", [left, right], node.span)
+                sides = [self.make(n) for n in (node.left, node.right) if self.left_of(n)]
+                return self.join("sum", sides, node.span)
             case ast.Binary(op=">>"):
                 inner, shape = self.make(node.left)
                 place = self.work.place(f"{self.work.table}/out", 1, shape.channels)
@@ -794,16 +929,14 @@ class _Out:
                     return parts[0]
                 return self.join("sum", parts, node.span)
 
+    def left_of(self, node: ast.Value) -> bool:
+        """Whether anything that a part of an output names is left; an unknown name is."""
+        names, _ = _reads(self.work, node, self.env)
+        return not names or any(n not in self.dropped for n in names)
+
     def parts(self, node: ast.Value) -> list[tuple[Output, Shape]]:
         work = self.work
-        end: ast.End | None = None
-        if isinstance(node, ast.Name) and len(node.parts) == 1:
-            end = ast.End(
-                span=node.span, name=ast.Ident(span=node.span, text=node.text), index=None
-            )
-        elif isinstance(node, ast.Subscript) and isinstance(node.base, ast.Name):
-            ident = ast.Ident(span=node.base.span, text=node.base.text)
-            end = ast.End(span=node.span, name=ident, index=node.index)
+        end = _end(node)
         if end is None:
             joins = isinstance(node, ast.Binary) and node.op in ("+", ">>")
             if joins or (isinstance(node, ast.Call) and _aggregates(node)):
@@ -830,12 +963,25 @@ class _Out:
         first = parts[0][1]
         outputs = tuple(o for o, _ in parts)
         if split:
-            return Join(how="split", parts=outputs), first.with_channels(self.work.width)
+            width = self.work.width
+            if width < len(parts):
+                raise ctx.fail(
+                    "E208",
+                    span,
+                    f"{width} channels cannot be split among {len(parts)} nodes",
+                    "a wider cell, or fewer nodes",
+                )
+            if tuple(s.channels for _, s in parts) != shares(width, len(parts)):
+                how = "split"
+            elif len(parts) == 1:
+                return parts[0]
         for _, shape in parts:
-            if shape.space != first.space or (how != "concat" and shape != first):
+            if shape.space != first.space or (how not in ("concat", "split") and shape != first):
                 raise ctx.fail(
                     "E207", span, f"the output joins {first} and {shape}", "they need one shape"
                 )
+        if how == "split":
+            return Join(how=how, parts=outputs), first.with_channels(self.work.width)
         if how == "concat":
             channels = sum(s.channels for _, s in parts)
             return Join(how=how, parts=outputs), first.with_channels(channels)
@@ -850,7 +996,8 @@ def _finish(work: _Build, cell: Cell, specs: list[_NodeSpec]) -> None:
     live = cell.live()
     unused: dict[Span, list[str]] = {}
     for spec in specs:
-        if spec.name in work.shapes and spec.name not in live:
+        trimmed = work.settled is not None and spec.name not in work.shapes
+        if (trimmed or spec.name in work.shapes) and spec.name not in live:
             unused.setdefault(spec.statement, []).append(spec.name)
     for span, names in unused.items():
         if not work.definition.partial:
@@ -867,22 +1014,36 @@ def _finish(work: _Build, cell: Cell, specs: list[_NodeSpec]) -> None:
             rows.append((target, identities))
     for pick in cell.picks:
         for target in pick.targets:
-            identity = f"{cell.table}/{target}<-*"
             sources = tuple(e.source for e in cell.into(target))
-            if pick.count is not None and pick.count > len(sources):
+            if not sources or (pick.count is not None and pick.count > len(sources)):
                 raise ctx.fail(
                     "E223",
                     work.definition.span,
-                    f"`pick {pick.count}` at `{target}`, which has {len(sources)} incoming edges",
+                    f"`pick {pick.count or 'any'}` at `{target}`, which has {len(sources)} "
+                    "incoming edges",
                 )
-            ctx.decisions.setdefault(
-                identity,
-                Decision(id=identity, table=cell.table, kind="subset", labels=sources, count=1),
+    # In the order of the nodes, as the emitted mix has its rows.
+    for target in (*(n.name for n in cell.nodes), "out"):
+        name = cell.subset(target)
+        if name is None:
+            continue
+        sources = tuple(e.source for e in cell.into(target))
+        made = Decision(id=name, table=cell.table, kind="subset", labels=sources, count=1)
+        if ctx.decisions.setdefault(name, made).labels != sources:
+            raise ctx.fail(
+                "E223",
+                work.definition.span,
+                f"`pick` at `{target}`: not every place of the cell has the same edges there",
             )
     ctx.rules.setdefault(
         cell.table,
         TableRules(table=cell.table, rows=tuple(rows), keeps=cell.keeps, picks=cell.picks),
     )
+    for statement, env, _ in work.definition.statements:
+        if isinstance(statement, ast.Require):
+            found = requirement(ctx, statement, work.env(env), cell.table)
+            if found is not None:
+                ctx.requires.setdefault((cell.table, found.text), found)
     _check_excluded(work, cell)
     _check_none(work, cell)
 

@@ -12,12 +12,14 @@ from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.ir.cell import Cell
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.op import Nested, Op
+from nasdsl.ir.requirement import Requirement
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Decision, Network, Space, Stage
-from nasdsl.lowering import cells
+from nasdsl.lowering import cells, vary
 from nasdsl.lowering.blocks import Block, Flattener, Piece, group, has, lookup
 from nasdsl.lowering.modules import Def
 from nasdsl.lowering.ops import apply, expected
+from nasdsl.lowering.requirements import requirement
 from nasdsl.lowering.scope import (
     Broken,
     Closure,
@@ -60,6 +62,8 @@ class _Walk:
     inp: Shape | None = None
     aux: Stage | None = None
     counter: int = 0
+    #: The rounds of repeats of decided depth that the walk is in, outermost first.
+    rounds: tuple[tuple[str, str, int], ...] = ()
     broken: bool = False
 
     def shape(self, index: int) -> Shape:
@@ -82,9 +86,11 @@ def network(
     supernet: bool,
     overrides: Mapping[str, Any],
     genotype: Genotype | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> tuple[Network, Context]:
     """One network of a space. Raises Broken with its diagnostics recorded."""
     ctx = Context(diags, flat, block, supernet, dict(overrides), genotype)
+    ctx.settings = settings or {}
     ctx.nest = lambda name, env, place, inp, span, fresh: _nested(
         ctx, name, env, place, inp, span, fresh
     )
@@ -160,7 +166,17 @@ def _push(
     out: Shape,
     span: Span,
 ) -> None:
-    walk.stages.append(Stage(name=name, role=role, body=body, inputs=inputs, out=out, span=span))
+    walk.stages.append(
+        Stage(
+            name=name,
+            role=role,
+            body=body,
+            inputs=inputs,
+            out=out,
+            rounds=walk.rounds,
+            span=span,
+        )
+    )
     walk.history.append(len(walk.stages) - 1)
 
 
@@ -362,7 +378,11 @@ def _repeat(walk: _Walk, node: ast.Repeat, path: str, env: Env) -> None:
     per_round: list[tuple[Decision, ...]] = []
     for r in range(rounds):
         known = set(ctx.decisions)
+        outer = walk.rounds
+        if depth is not None and ctx.genotype is None:
+            walk.rounds = (*outer, (depth.id, path, r + 1))
         _round(walk, node, r, f"{path}.round[{r + 1}]", env, at)
+        walk.rounds = outer
         per_round.append(tuple(d for k, d in ctx.decisions.items() if k not in known))
         if walk.broken:
             return
@@ -557,7 +577,8 @@ def space(
 ) -> Space | None:
     """A space with its supernet and its target network; None where it is broken.
 
-    With a genotype only the target differs: its decisions are resolved.
+    With a genotype only the target differs: its decisions are resolved, and those among values
+    are not spread out in the supernet either.
     """
     block = flat.block(definition)
     if block is None:
@@ -570,6 +591,24 @@ def space(
         target, _ = network(
             diags, flat, block, supernet=False, overrides=target_given, genotype=genotype
         )
+        if genotype is None:
+            supernet, meeting = vary.varied(
+                diags,
+                supernet,
+                found,
+                lambda trial, settings: network(
+                    trial, flat, block, supernet=True, overrides=given, settings=settings
+                ),
+            )
+            target, _ = vary.varied(
+                diags,
+                target,
+                found,
+                lambda trial, settings: network(
+                    trial, flat, block, supernet=False, overrides=target_given, settings=settings
+                ),
+                meeting,
+            )
         return Space(
             name=block.name,
             parameters=tuple(_parameters(found, block)),
@@ -578,13 +617,41 @@ def space(
             decisions=tuple(found.decisions.values()),
             rules=tuple(found.rules.values()),
             format=_format(diags, block),
-            requires=tuple(
-                format_value(p.node.value) for p in block.layers if isinstance(p.node, ast.Require)
-            ),
+            requires=(*_requirements(found, block), *found.requires.values()),
             classes=_classes(found),
         )
     except Broken:
         return None
+
+
+def target(
+    diags: Diagnostics,
+    flat: Flattener,
+    definition: Def,
+    overrides: Mapping[str, Any] | None,
+    genotype: Genotype,
+) -> Network | None:
+    """The discrete network of a genotype, without the supernet; None where it is broken."""
+    block = flat.block(definition)
+    if block is None:
+        return None
+    given = dict(overrides or {})
+    try:
+        given.update(_target(diags, flat, block, given))
+        made, _ = network(diags, flat, block, supernet=False, overrides=given, genotype=genotype)
+    except Broken:
+        return None
+    return made
+
+
+def _requirements(ctx: Context, block: Block) -> list[Requirement]:
+    """What the space itself requires; cells have recorded their own."""
+    found = [
+        requirement(ctx, p.node, Env(p.origin.module, block))
+        for p in block.layers
+        if isinstance(p.node, ast.Require)
+    ]
+    return [r for r in found if r is not None]
 
 
 def _settings(

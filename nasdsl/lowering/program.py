@@ -13,17 +13,20 @@ from nasdsl.ir import cost
 from nasdsl.ir.config import Settings
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.optable import OPS
+from nasdsl.ir.requirement import Requirement
 from nasdsl.ir.schema import BLOCKS
-from nasdsl.ir.space import Decision, Space
+from nasdsl.ir.space import Decision, Network, Space
 from nasdsl.lowering import networks, pairs
 from nasdsl.lowering.blocks import Block, Flattener
-from nasdsl.lowering.configs import Configs
+from nasdsl.lowering.config.configs import Configs
+from nasdsl.lowering.elsewhere import VALUES, bundled_hint
 from nasdsl.lowering.modules import Def, Loader, Module, library
+from nasdsl.lowering.requirements import measured, read, requirement
+from nasdsl.lowering.scope import Context, Env
 from nasdsl.lowering.values import SHAPES
 from nasdsl.source import Source, Span
 from nasdsl.syntax import ast
 
-MEASURES = ("params", "flops", "depth", "memory", "count", "edges", "connected")
 _FREE = frozenset(("stride", "width", "c_in", "supernet", "none", "concat", "sum", "mean", "mul"))
 _FUNCTIONS = frozenset(("round_to", "exp", "min", "max", "pieces", *SHAPES))
 
@@ -83,6 +86,27 @@ class Program:
             target_overrides=target,
             genotype=genotype,
         )
+
+    def target(
+        self, name: str, overrides: Mapping[str, Any] | None, genotype: Genotype
+    ) -> Network | None:
+        """The discrete network of a genotype alone; None where it is broken (see `diags`)."""
+        definition = self.find("space", name)
+        if definition is None:
+            return None
+        return networks.target(self.diags, self.flat, definition, overrides, genotype)
+
+    def requirement(
+        self, name: str, overrides: Mapping[str, Any] | None, text: str
+    ) -> Requirement | None:
+        """A condition on the architectures of a space; None where it is none (see `diags`)."""
+        definition = self.find("space", name)
+        block = self.flat.block(definition) if definition is not None else None
+        node = read(text, self.diags)
+        if block is None or node is None:
+            return None
+        ctx = Context(self.diags, self.flat, block, True, dict(overrides or {}))
+        return requirement(ctx, node, Env(block.module, block))
 
     def settings(
         self,
@@ -150,7 +174,7 @@ def _definition(program: Program, definition: Def) -> None:
             block = program.flat.block(definition)
             for piece in block.layers if block is not None else ():
                 if isinstance(piece.node, ast.Require) and piece.origin is block:
-                    _measured(program, piece.node)
+                    measured(program.diags, piece.node)
             if kind == "suite" and made is not None:
                 pairs.check_suite(program.diags, program.flat, definition, made)
 
@@ -191,7 +215,7 @@ def _cell(program: Program, node: Any, outside: set[str], module: Module) -> Non
         return
     for statement in node.body:
         if isinstance(statement, ast.Require):
-            _measured(program, statement)
+            measured(program.diags, statement)
     if node.parents:
         return
     own = {p.name.text for p in node.params}
@@ -214,7 +238,7 @@ def _cell(program: Program, node: Any, outside: set[str], module: Module) -> Non
 def _require(program: Program, space: Space, node: ast.Require) -> None:
     """E506 for unknown measures; E505 where a limit leaves nothing."""
     value = node.value
-    if not _measured(program, node):
+    if not measured(program.diags, node):
         return
     if not isinstance(value, ast.Binary) or not isinstance(value.left, ast.Name):
         return
@@ -244,36 +268,6 @@ def _require(program: Program, space: Space, node: ast.Require) -> None:
 def _independent(decision: Decision) -> bool:
     """Whether costs add up over the options of a decision."""
     return decision.kind == "op" and not any(decision.nested)
-
-
-def _measured(program: Program, node: ast.Require) -> bool:
-    """Whether a `require` names only measures there are; E506 where not."""
-    for name in _measures(node.value):
-        if name.text not in MEASURES:
-            program.diags.add(
-                "E506",
-                name.span,
-                f"unknown measure `{name.text}`",
-                help=did_you_mean(name.text, MEASURES),
-            )
-            return False
-    return True
-
-
-def _measures(node: Any) -> list[ast.Name]:
-    match node:
-        case ast.Binary(op="and" | "or"):
-            return _measures(node.left) + _measures(node.right)
-        case ast.Binary():
-            return _measures(node.left)
-        case ast.Unary():
-            return _measures(node.operand)
-        case ast.Call() if isinstance(node.func, ast.Name):
-            return [node.func]
-        case ast.Name():
-            return [node]
-        case _:
-            return []
 
 
 def _operation(program: Program, definition: Def) -> None:
@@ -352,8 +346,9 @@ def _names(program: Program, node: Any, local: _Locals, module: Module) -> None:
 def _unknown(program: Program, name: str, span: Span, module: Module, where: str = "") -> None:
     if name in module.lost:
         return
-    found = did_you_mean(name, [*module.names, *OPS, *_FREE], limit=0)
-    if found is not None:
+    library = bundled_hint(name, VALUES)
+    found = library or did_you_mean(name, [*module.names, *OPS, *_FREE], limit=0)
+    if found is not None and library is None:
         known = module.names.get(found.split("`")[1])
         if known is not None:
             found += f" defined {known.span.source.name}:{known.span.line}"

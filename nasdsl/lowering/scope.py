@@ -13,6 +13,7 @@ from nasdsl.ir.cell import Cell
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.op import Op
 from nasdsl.ir.optable import OPS
+from nasdsl.ir.requirement import Requirement
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Decision, TableRules
 from nasdsl.lowering.blocks import Block, Flattener, Piece
@@ -85,6 +86,8 @@ class Context:
     genotype: Genotype | None = None
     decisions: dict[str, Decision] = field(default_factory=dict)
     rules: dict[str, TableRules] = field(default_factory=dict)
+    #: What cells require, by table and text.
+    requires: dict[tuple[str, str], Requirement] = field(default_factory=dict)
     #: Decisions of the alternative being elaborated, innermost last.
     nesting: list[list[Decision]] = field(default_factory=list)
     #: Which piece of syntax owns an identity.
@@ -105,6 +108,15 @@ class Context:
     #: Candidates of the op sets of the block.
     members: dict[str, Member] | None = None
     fuel: int = MAX_STEPS
+    #: What decisions among values are set to where no genotype picks: `lowering.vary` turns them.
+    settings: Mapping[str, str] = field(default_factory=dict)
+    #: The label that every decision among values has in this elaboration.
+    chosen: dict[str, str] = field(default_factory=dict)
+
+    def picked(self, identity: str) -> str | None:
+        """What a decision among values is set to, by the genotype or the settings."""
+        found = self.genotype.of(identity) if self.genotype is not None else ()
+        return found[0] if found else self.settings.get(identity)
 
     @contextmanager
     def expanding(self, node: ast.Node, name: str, span: Span) -> Iterator[None]:

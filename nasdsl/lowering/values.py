@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,6 +13,7 @@ from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Decision
 from nasdsl.lowering.blocks import Block, Piece
+from nasdsl.lowering.elsewhere import OPERATIONS, VALUES, bundled_hint
 from nasdsl.lowering.modules import Def, all_candidates
 from nasdsl.lowering.scope import (
     Broken,
@@ -105,9 +107,7 @@ def _value(ctx: Context, node: ast.Value, env: Env, place: Place | None) -> Any:
         case ast.IntDomain():
             return _int_domain(ctx, node, env, place)
         case ast.FloatDomain():
-            low = number(ctx, node.low, env, place)
-            _decide(ctx, node, place, ("float",), count=-1)
-            return low
+            return _float_domain(ctx, node, env, place)
         case ast.ListOf():
             return _list(ctx, node, env, place)
         case ast.SetOf():
@@ -198,6 +198,10 @@ def unknown(ctx: Context, node: ast.Name, env: Env, what: str, where: str = "") 
     if node.parts[0] in env.module.lost:
         return Broken()
     names = known_ops(ctx, env)
+    kinds = {"op": OPERATIONS, "op set": ("ops",)}.get(what, VALUES)
+    near = bundled_hint(node.text, kinds)
+    if near is not None:
+        return ctx.fail("E101", node.span, f"unknown {what} `{node.text}`{where}", near)
     near = did_you_mean(node.text, names, limit=0)
     if near is not None:
         name = near.split("`")[1]
@@ -562,12 +566,15 @@ def _one_of(ctx: Context, node: ast.Unary, env: Env, place: Place | None) -> Any
     if len(results) == 1:
         return results[0]
     identity = _decide(ctx, node, place, found.labels)
-    picked = ctx.genotype.of(identity) if ctx.genotype else ()
-    if picked and picked[0] in found.labels:
-        return results[found.labels.index(picked[0])]
-    if all(isinstance(r, Fraction) for r in results):
-        return max(results)
-    return results[0]
+    picked = ctx.picked(identity)
+    if picked in found.labels:
+        at = found.labels.index(picked)
+    elif all(isinstance(r, Fraction) for r in results):
+        at = results.index(max(results))
+    else:
+        at = 0
+    ctx.chosen[identity] = found.labels[at]
+    return results[at]
 
 
 def _decide(
@@ -576,6 +583,10 @@ def _decide(
     place: Place | None,
     labels: Sequence[str],
     count: int | None = None,
+    *,
+    low: Fraction | None = None,
+    high: Fraction | None = None,
+    log: bool = False,
 ) -> str:
     ctx.decided += 1
     if place is None:
@@ -590,6 +601,9 @@ def _decide(
             kind="value",
             labels=tuple(labels),
             count=count,
+            low=low,
+            high=high,
+            log=log,
             span=node.span,
         )
     )
@@ -630,8 +644,47 @@ def _int_domain(ctx: Context, node: ast.IntDomain, env: Env, place: Place | None
         raise ctx.fail("E116", node.span, f"{low}..{high} has too many options to list", "`by`")
     labels = [str(i) for i in range(low, high + 1, step)]
     identity = _decide(ctx, node, place, labels)
-    picked = ctx.genotype.of(identity) if ctx.genotype else ()
-    return Fraction(picked[0] if picked and picked[0] in labels else labels[-1])
+    picked = ctx.picked(identity)
+    ctx.chosen[identity] = picked if picked in labels else labels[-1]
+    return Fraction(ctx.chosen[identity])
+
+
+def _float_domain(ctx: Context, node: ast.FloatDomain, env: Env, place: Place | None) -> Fraction:
+    """A number of a domain that lists no options: what a genotype says, else the middle.
+
+    The middle is the mean of the bounds, under `log` their geometric mean. It is not relaxed:
+    a supernet has one value there.
+    """
+    low = number(ctx, node.low, env, place)
+    high = number(ctx, node.high, env, place)
+    if low > high:
+        raise ctx.fail("E221", node.span, f"no number lies in {low}..{high}")
+    if node.log and low <= 0:
+        raise ctx.fail("E221", node.low.span, "`log` needs positive bounds")
+    identity = _decide(ctx, node, place, ("float",), count=-1, low=low, high=high, log=node.log)
+    picked = ctx.picked(identity)
+    if picked is None:
+        if node.log:
+            return Fraction(math.exp((math.log(low) + math.log(high)) / 2))
+        return (low + high) / 2
+    found = decimal(picked)
+    if found is None or not low <= found <= high:
+        raise ctx.fail(
+            "E221", node.span, f"`{picked[:40]}` is no number in {_plain(low)}..{_plain(high)}"
+        )
+    return found
+
+
+_DECIMAL = re.compile(r"[+-]?\d{1,40}(\.\d{0,40})?([eE][+-]?\d{1,3})?", re.ASCII)
+
+
+def decimal(text: str) -> Fraction | None:
+    """The number of a decimal text such as `0.25` or `1e-3`; None where it is none."""
+    return Fraction(text) if _DECIMAL.fullmatch(text) else None
+
+
+def _plain(value: Fraction) -> str:
+    return str(value.numerator if value.denominator == 1 else float(value))
 
 
 # ---- calls

@@ -1,4 +1,4 @@
-"""Zeros, noise and channel attention."""
+"""Zeros, noise, leading channels and channel attention."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nasdsl.ir.op import Prim
+from nasdsl.ir.optable import squeezed
 
 
 class Zeros(nn.Module):
@@ -39,6 +40,21 @@ def noise(prim: Prim) -> nn.Module:
     return Noise(prim.out.dims, prim.number("std"))
 
 
+class Narrow(nn.Module):
+    """The first channels; a view, nothing is copied."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.narrow(1, 0, self.channels)
+
+
+def narrow(prim: Prim) -> nn.Module:
+    return Narrow(prim.out.channels)
+
+
 class SqueezeExcite(nn.Module):
     """Channel attention: mean, bottleneck, relu, expansion, hard sigmoid, product."""
 
@@ -54,4 +70,4 @@ class SqueezeExcite(nn.Module):
 
 
 def squeeze_excite(prim: Prim) -> nn.Module:
-    return SqueezeExcite(prim.inp.channels, prim.inp.channels // prim.integer("ratio"))
+    return SqueezeExcite(prim.inp.channels, squeezed(prim))

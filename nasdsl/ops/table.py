@@ -42,6 +42,7 @@ MODULES: Mapping[str, Callable[[Prim], nn.Module]] = MappingProxyType(
         "attention": sequence.attention,
         "token": lambda prim: sequence.Token(prim.integer("index")),
         "embed": lambda prim: sequence.Embed(prim.integer("vocabulary"), prim.out.channels),
+        "narrow": plain.narrow,
         "fold": lambda prim: sequence.Fold(),
         "unfold": lambda prim: sequence.Unfold(prim.integer("n")),
     }

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from nasdsl.diagnostics.model import Diagnostics
 from nasdsl.lowering.blocks import Block, Flattener, Piece
-from nasdsl.lowering.configs import Configs
+from nasdsl.lowering.config import phases
+from nasdsl.lowering.config.configs import Configs
 from nasdsl.lowering.scope import Env, piece_value
 from nasdsl.report.flat_space import requires
 from nasdsl.report.inline import Inliner, attr, braces, local
@@ -67,6 +68,6 @@ def _with_arg(call: ast.Call, name: str, value: ast.Value) -> ast.Call | None:
 
 def _phase(piece: Piece, block: Block, inliner: Inliner, flat: Flattener) -> str:
     configs = Configs(Diagnostics(), flat)
-    found = configs._phase_pieces(block, piece, set())
+    found = phases.statements(configs, block, piece, set())
     lines = [attr(each, Env(origin.module, block), inliner) for each, origin in found]
     return braces(f"phase {piece.key[1]}", lines)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from nasdsl.ir import cost, formats
+from nasdsl.ir import cost
 from nasdsl.ir.cell import After, Arrival, Cell, Join, Output
+from nasdsl.ir.formats import forms, nasbench101
 from nasdsl.ir.genotype import Genotype, GenotypeError
-from nasdsl.ir.op import Choice, Nested, Op, Par, Prim, Seq, Varied
+from nasdsl.ir.member import every
+from nasdsl.ir.op import Choice, Forms, Nested, Op, Par, Prim, Seq, Varied
 from nasdsl.ir.space import Network, Space
 from nasdsl.report.columns import indent, number, pairs, short, table, wrap
+from nasdsl.report.published import same
 
 SCHEMA = 1
 
@@ -22,18 +25,24 @@ def genotype_report(genotype: Genotype, space: Space) -> dict[str, Any]:
     """Edges, size and connection of an architecture; the space's target is resolved with it."""
     network = space.target
     plain, full = cost.of_network(network), cost.of_network(network, aux=True)
+    kinds = {d.id: d.kind for d in every(space.decisions)}
+    chosen = [(key, label) for key, label in genotype.picks if kinds.get(key) == "op"]
     counts = {
-        table: dict(Counter(label for key, label in genotype.picks if _table(key, space) == table))
-        for table in dict.fromkeys(_table(key, space) for key, _ in genotype.picks)
+        table: dict(Counter(label for key, label in chosen if _table(key, space) == table))
+        for table in dict.fromkeys(_table(key, space) for key, _ in chosen)
     }
+    tables = dict.fromkeys(_table(key, space) for key, _ in genotype.picks)
     return {
         "schema": SCHEMA,
         "space": space.name,
         "text": text_of(genotype, space),
         "genotype": genotype.as_json(),
-        "cells": {t: _nodes(genotype, t, space) for t in counts},
+        "published": [entry.name for entry in same(genotype, space)],
+        "forms": written(genotype, space),
+        "nasbench101": _benchmark(genotype, space),
+        "cells": {t: _nodes(genotype, t, space) for t in tables},
         "counts": counts,
-        "total": dict(Counter(label for _, label in genotype.picks)),
+        "total": dict(Counter(label for _, label in chosen)),
         "params": plain.params,
         "params_with_aux": full.params if network.aux is not None else None,
         "macs": plain.macs,
@@ -47,30 +56,62 @@ def genotype_report(genotype: Genotype, space: Space) -> dict[str, Any]:
     }
 
 
+def written(genotype: Genotype, space: Space) -> dict[str, str]:
+    """The genotype in every form of the space that has a place for it, the neutral one left out."""
+    found = {}
+    for name in forms.forms(space):
+        if name == "nas":
+            continue
+        try:
+            found[name] = forms.dumps(genotype, space, name).strip()
+        except GenotypeError:
+            continue
+    return found
+
+
+def _benchmark(genotype: Genotype, space: Space) -> dict[str, Any] | None:
+    """Hash and pruned cell in NAS-Bench-101; None for other spaces and cells without a path."""
+    if not nasbench101.fits(space):
+        return None
+    found = nasbench101.spec(genotype, space)
+    pruned = nasbench101.prune(found)
+    if pruned is None:
+        return None
+    return {
+        "hash": nasbench101.fingerprint(found),
+        "matrix": [list(row) for row in pruned.matrix],
+        "ops": list(pruned.ops),
+    }
+
+
 def text_of(genotype: Genotype, space: Space) -> str:
     """The genotype in the space's own form, else in the neutral one."""
-    try:
-        return formats.dumps(genotype, space).strip()
-    except GenotypeError:
-        return genotype.dumps().strip()
+    return forms.native(genotype, space) or genotype.dumps().strip()
 
 
 def _table(identity: str, space: Space) -> str:
-    for decision in space.decisions:
+    for decision in every(space.decisions):
         if decision.id == identity:
-            return decision.table
+            return decision.table or identity
     return identity.split("/")[0]
 
 
 def _nodes(genotype: Genotype, table_name: str, space: Space) -> list[dict[str, Any]]:
-    """Picks of a table by the node they lead to, in the genotype's order."""
-    nodes: dict[str, list[dict[str, str]]] = {}
+    """Picks of a table by the node they lead to, in the genotype's order.
+
+    `reads` are the nodes that a `pick` rule lets it read.
+    """
+    nodes: dict[str, dict[str, Any]] = {}
     for identity, label in genotype.picks:
         if _table(identity, space) != table_name:
             continue
         target, _, source = identity.removeprefix(f"{table_name}/").partition("<-")
-        nodes.setdefault(target, []).append({"from": source, "op": label})
-    return [{"node": node, "edges": edges} for node, edges in nodes.items()]
+        node = nodes.setdefault(target, {"node": target, "edges": []})
+        if source == "*":
+            node.setdefault("reads", []).append(label)
+        else:
+            node["edges"].append({"from": source, "op": label})
+    return list(nodes.values())
 
 
 # ---- is anything connected
@@ -105,7 +146,7 @@ def passes(op: Op) -> bool:
             return all(passes(p) for p in op.parts)
         case Par():
             return any(passes(p) for p in op.parts)
-        case Choice() | Varied():
+        case Choice() | Varied() | Forms():
             return any(passes(o) for o in op.options)
         case Nested():
             return connected_cell(op.cell)
@@ -161,11 +202,21 @@ def genotype_text(genotype: Genotype, space: Space, width: int = 80) -> str:
         ("multiply-adds", _macs(report)),
         ("connected", _connected(report)),
         ("depth", ", ".join(f"{t}: {n}" for t, n in report["depth"].items())),
+        ("published", ", ".join(report["published"])),
+        ("hash", f"{cell['hash']} (NAS-Bench-101)" if (cell := report["nasbench101"]) else ""),
+        ("forms", ", ".join([*report["forms"], "nas"])),
     ]
     lines += pairs(facts, width=width)
+    alone = []
     for name, nodes in report["cells"].items():
-        lines += ["", f"table {name}", *_cell_text(nodes, width)]
-    lines += ["", "operations", *_counts_text(report)]
+        if [entry["node"] for entry in nodes] == [name]:
+            alone += nodes
+        else:
+            lines += ["", f"table {name}", *_cell_text(nodes, width)]
+    if alone:
+        lines += ["", "decisions", *_cell_text(alone, width)]
+    if report["total"]:
+        lines += ["", "operations", *_counts_text(report)]
     lines += ["", *wrap(report["text"], width=width)]
     return "\n".join(lines) + "\n"
 
@@ -189,7 +240,8 @@ def _cell_text(nodes: list[dict[str, Any]], width: int) -> list[str]:
     rows = []
     for entry in nodes:
         edges = [f"{e['op']}({e['from']})" if e["from"] else e["op"] for e in entry["edges"]]
-        rows.append((entry["node"], " + ".join(edges)))
+        text, reads = " + ".join(edges), " + ".join(entry.get("reads", ()))
+        rows.append((entry["node"], f"{text}({reads})" if text and reads else text + reads))
     return pairs(rows, width=width)
 
 

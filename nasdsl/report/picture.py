@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from nasdsl.ir import cost
 from nasdsl.ir.cell import Cell, CellNode, arrivals, operations
 from nasdsl.ir.genotype import Genotype
-from nasdsl.ir.op import Choice, Nested, Op, Par, Prim, Seq, is_identity, parts
+from nasdsl.ir.op import Choice, Forms, Nested, Op, Par, Prim, Seq, Varied, is_identity, parts
 from nasdsl.ir.space import Network, Space
 
 
@@ -163,6 +163,8 @@ def _signature(op: Op) -> object:
                 inner = _signature(part)
                 found += inner if isinstance(inner, tuple) else (inner,)
             return found
+        case Varied():
+            return (("varied", *dict.fromkeys(_signature(o) for o in op.options)),)
         case Nested():
             return (("cell", op.cell.name),)
         case _:
@@ -182,6 +184,10 @@ def _words(op: Op) -> Iterator[str]:
             kernel = dict(op.attrs).get("kernel")
             size = "x".join(map(str, kernel)) if isinstance(kernel, tuple) else ""
             yield f"{op.kind} {size}".strip()
+        case Varied():
+            yield " | ".join(dict.fromkeys(w for o in op.options for w in _words(o)))
+        case Forms():
+            yield " | ".join(describe(o) for o in op.options)
         case Nested():
             yield op.cell.name
         case Choice():

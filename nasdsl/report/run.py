@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nasdsl.ir.space import Space
+from nasdsl.report.benchmark import benchmark_lines, benchmark_report
 from nasdsl.report.columns import indent, number, pairs, percent, table, wrap
 
 SCHEMA = 1
@@ -24,15 +26,18 @@ def run_report(path: Path | str) -> dict[str, Any]:
 
     folder = RunFolder(Path(path))
     retrain_log = folder.path / "retrain" / "log.jsonl"
-    return report_of(
+    space = _space(folder)
+    result = folder.read("result.json") if folder.has("result.json") else None
+    report = report_of(
         folder.read("run.json"),
         read_log(folder.log) if folder.log.is_file() else [],
-        folder.read("result.json") if folder.has("result.json") else None,
+        result,
         read_log(retrain_log) if retrain_log.is_file() else [],
         folder.read("retrain/result.json") if folder.has("retrain/result.json") else None,
         path=str(path),
-        labels=_labels(folder),
+        labels=_labels(space),
     )
+    return report | {"benchmark": _benchmark(space, result)}
 
 
 def run_text(path: Path | str, width: int = 80) -> str:
@@ -106,17 +111,37 @@ def _epoch(record: Mapping[str, Any]) -> dict[str, Any]:
 # ---- alphas
 
 
-def _labels(folder: Any) -> dict[str, list[str]]:
-    """Options of every decision, from the sources of the run; nothing where they are damaged."""
+def _space(folder: Any) -> Space | None:
+    """The space of a run, from its sources; nothing where they are damaged."""
     from nasdsl.diagnostics.model import CompileError
-    from nasdsl.report.space import every
     from nasdsl.training.archive import reopen
 
     try:
-        space = reopen(folder).space()
+        return reopen(folder).space()
     except (CompileError, ValueError, KeyError, TypeError, OSError):
-        return {}
-    return {d.id: list(d.labels) for d in every(space.decisions).values()}
+        return None
+
+
+def _labels(space: Space | None) -> dict[str, list[str]]:
+    """Options of every decision."""
+    from nasdsl.report.space import every
+
+    return {} if space is None else {d.id: list(d.labels) for d in every(space.decisions).values()}
+
+
+def _benchmark(space: Space | None, result: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What the benchmark of a space knows of what was found, if it comes with nasdsl."""
+    import json
+
+    from nasdsl.benchmarks.catalogue import built_in
+    from nasdsl.ir.genotype import loads
+
+    if space is None or not result or not result.get("genotype"):
+        return None
+    found = built_in(space, loads(json.dumps(result["genotype"])))
+    if found is None:
+        return None
+    return benchmark_report(*found)
 
 
 def _rows(
@@ -190,6 +215,8 @@ def text_of(report: Mapping[str, Any], width: int = 80) -> str:
     lines += ["", *_found_text(report, width)]
     if report["retrain_epochs"] or report["retrain"]:
         lines += ["", *_retrain_text(report, width)]
+    if report.get("benchmark"):
+        lines += ["", *benchmark_lines(report["benchmark"], width)]
     return "\n".join(lines) + "\n"
 
 

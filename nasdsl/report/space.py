@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nasdsl.ir import cost
+from nasdsl.ir import cost, memory
 from nasdsl.ir.cell import Cell, Keep, Pick
+from nasdsl.ir.extremes import extreme
+from nasdsl.ir.formats import forms
 from nasdsl.ir.optable import Cost
 from nasdsl.ir.printer import digest
 from nasdsl.ir.space import Decision, Network, Space, Stage
@@ -31,7 +33,8 @@ def space_report(space: Space) -> dict[str, Any]:
         "input": str(space.supernet.inp),
         "classes": space.classes,
         "format": space.format,
-        "requires": list(space.requires),
+        "forms": list(forms.forms(space)),
+        "requires": [str(r) for r in space.requires],
         "decisions": {
             "count": len(every(space.decisions)),
             "owners": [
@@ -41,7 +44,7 @@ def space_report(space: Space) -> dict[str, Any]:
         },
         "tables": tables,
         "size": space.size(),
-        "supernet": network_report(space.supernet),
+        "supernet": _supernet(space.supernet),
         "target": {**network_report(space.target), **_bounds(space)},
     }
 
@@ -120,8 +123,25 @@ def network_report(network: Network) -> dict[str, Any]:
         "input": str(network.inp),
         "output": str(network.out),
         **_cost(total),
-        "stages": [_stage(s, names) for s in network.stages],
-        "aux": _stage(network.aux, names) if network.aux is not None else None,
+        "stages": [
+            _stage(s, names, found)
+            for s, found in zip(network.stages, cost.of_stages(network), strict=True)
+        ],
+        "aux": _stage(network.aux, names, cost.of_stage(network.aux)) if network.aux else None,
+    }
+
+
+def _supernet(network: Network) -> dict[str, Any]:
+    """The network with the activations that a training step keeps, bytes of one sample."""
+    kept = memory.of_training(network, dense=True)
+    report = network_report(network)
+    for stage in report["stages"]:
+        stage["saved_bytes"] = kept[stage["name"]].sample
+    total = sum(found.sample for found in kept.values())
+    return {
+        **report,
+        "saved_bytes": total,
+        "saved_bytes_fixed": sum(m.fixed for m in kept.values()),
     }
 
 
@@ -129,28 +149,41 @@ def _cost(found: Cost) -> dict[str, Any]:
     return {"params": found.params, "macs": found.macs, "bias": found.bias}
 
 
-def _stage(stage: Stage, names: Sequence[str]) -> dict[str, Any]:
+def _stage(stage: Stage, names: Sequence[str], found: Cost) -> dict[str, Any]:
     return {
         "name": stage.name,
         "role": stage.role,
         "cell": stage.body.name if isinstance(stage.body, Cell) else None,
         "from": [names[i + 1] for i in stage.inputs],
         "out": str(stage.out),
-        **_cost(cost.of_stage(stage)),
+        **_cost(found),
     }
 
 
 def _bounds(space: Space) -> dict[str, Any]:
-    """Smallest and largest cost of an architecture, where costs simply add up."""
-    if not any(True for _ in cost.choices(space.target)):
-        return {"min": None, "max": None}
-    if any(d.kind != "op" for d in every(space.decisions).values()):
-        return {"min": None, "max": None}
-    found: dict[str, dict[str, int]] = {"min": {}, "max": {}}
-    for measure in ("params", "macs"):
-        for name in found:
-            found[name][measure], _ = cost.extreme(space, measure, largest=name == "max")
+    """Smallest and largest cost of an architecture, and whether each is exact or a bound."""
+    none: dict[str, Any] = {"min": None, "max": None, "exact": None}
+    if not any(True for _ in cost.choices(space.target)) or not _told(space):
+        return none
+    found: dict[str, dict[str, Any]] = {"min": {}, "max": {}, "exact": {}}
+    for measure, name in (("params", "params"), ("macs", "macs"), ("saved", "saved_bytes")):
+        expression = cost.expression(space, measure)
+        low = extreme(expression, space, largest=False)
+        high = extreme(expression, space, largest=True)
+        found["min"][name], found["max"][name] = low.amount, high.amount
+        found["exact"][name] = low.exact and high.exact and measure != "saved"
     return found
+
+
+def _told(space: Space) -> bool:
+    """Whether the target tells what each decision costs: numbers and depths in their settings."""
+    if any(cost.splits(cell.output) for cell in cost.cells(space.target)):
+        return False  # the widths of a cell follow from how many edges lead to its output
+    numbers = {d.id for d in every(space.decisions).values() if d.kind in ("value", "depth")}
+    if not numbers:
+        return True
+    told = {d for m in ("params", "macs") for d in cost.expression(space, m).decisions}
+    return bool(numbers & told)
 
 
 # ---- text
@@ -164,7 +197,7 @@ def space_text(space: Space, width: int = 80) -> str:
         ("parameters", ", ".join(f"{k} = {v}" for k, v in report["parameters"].items())),
         ("input", report["input"]),
         ("classes", "" if report["classes"] is None else str(report["classes"])),
-        ("genotype", f"format {report['format']}"),
+        ("genotype", ", ".join(report["forms"])),
         ("require", ", ".join(report["requires"])),
         ("digest", report["digest"]),
     ]
@@ -323,24 +356,27 @@ def _pick_text(pick: dict[str, Any]) -> str:
 def _supernet_text(network: dict[str, Any]) -> list[str]:
     lines = [
         f"supernet: {number(network['params'])} parameters, {short(network['macs'])} multiply-adds",
+        f"  a training step keeps {number(network['saved_bytes'])} bytes of activations per sample",
     ]
     rows = []
     for first, last, count in _runs(network["stages"]):
         several = count > 1
-        name = f"{first['name']} … {last['name']}" if several else first["name"]
-        each = " each" if several else ""
+        # Of several the numbers are those of each.
+        end = last["name"][len(last["name"].rstrip("0123456789")) :]
+        name = f"{first['name']} … {end}, each" if several else first["name"]
         sources = ", ".join(dict.fromkeys(first["from"])) if not several else ""
         rows.append(
             [
                 name,
                 sources,
                 first["out"],
-                number(first["params"]) + each,
-                short(first["macs"]) + each,
+                number(first["params"]),
+                short(first["macs"]),
+                short(first["saved_bytes"]),
             ]
         )
-    head = ["stage", "from", "output", "parameters", "multiply-adds"]
-    return [*lines, *indent(table(rows, header=head, right=(3, 4)))]
+    head = ["stage", "from", "output", "params", "mult-adds", "keeps"]
+    return [*lines, *indent(table(rows, header=head, right=(3, 4, 5)))]
 
 
 def _runs(
@@ -350,7 +386,8 @@ def _runs(
 
     def key(stage: dict[str, Any]) -> tuple[Any, ...]:
         base = stage["name"].rstrip("0123456789")
-        return (base, stage["role"], stage["out"], stage["params"], stage["macs"])
+        costs = (stage["params"], stage["macs"], stage["saved_bytes"])
+        return (base, stage["role"], stage["out"], *costs)
 
     at = 0
     while at < len(stages):
@@ -370,6 +407,10 @@ def _target_text(network: dict[str, Any], width: int) -> list[str]:
         for what, name in (("params", "parameters"), ("macs", "multiply-adds")):
             low, high = network["min"][what], network["max"][what]
             rows.append((name, f"{number(low)} to {number(high)}"))
+        low, high = network["min"]["saved_bytes"], network["max"]["saved_bytes"]
+        rows.append(
+            ("kept bytes", f"{short(low)} to {short(high)} per sample in training (bounds)")
+        )
     else:
         rows.append(("parameters", f"{number(network['params'])} with every choice at its largest"))
         rows.append(("multiply-adds", number(network["macs"])))

@@ -13,8 +13,10 @@ from lark.utils import TextSlice
 from nasdsl import resources
 from nasdsl.diagnostics.model import Diagnostics
 from nasdsl.source import Source, Span
-from nasdsl.syntax import ast, errors, recovery, tables
+from nasdsl.syntax import ast, legible, recovery, tables
 from nasdsl.syntax.builder import TooDeep, build
+from nasdsl.syntax.mistakes.diagnose import diagnose
+from nasdsl.syntax.mistakes.failure import place_of
 from nasdsl.syntax.reserved import check_reserved
 from nasdsl.syntax.scan import Scan
 
@@ -45,16 +47,16 @@ def parse(source: Source, diags: Diagnostics) -> Parsed | None:
     All syntax errors are added to `diags`; after each one parsing goes on with the next
     statement, so a tree may come back although there were errors.
     """
-    if not errors.readable(source, diags):
+    if not legible.readable(source, diags):
         return None
-    too_deep = errors.nesting(source)
+    too_deep = legible.nesting(source)
     if too_deep is not None:
-        errors.report_depth(too_deep, diags)
+        legible.report_depth(too_deep, diags)
         return None
     # The interactive form is lark's own way to go on after an error.
     run: Any = grammar().parse_interactive(source.text)
     state: Any = run.parser_state
-    if not errors.begins_with_version(source, diags):
+    if not legible.begins_with_version(source, diags):
         state.feed_token(Token("NAS", "nas", start_pos=0, end_pos=0, line=1, end_line=1))
         state.feed_token(Token("NUMBER", "1", start_pos=0, end_pos=0, line=1, end_line=1))
     last: Token | None = None
@@ -69,11 +71,11 @@ def parse(source: Source, diags: Diagnostics) -> Parsed | None:
             tree = run.feed_eof(last)
         except (UnexpectedToken, UnexpectedCharacters) as error:
             scan = scan or Scan(source)
-            offset = errors.place_of(error, source).start
+            offset = place_of(error, source).start
             if len(skipped) >= MAX_ERRORS:
-                errors.give_up(offset, source, diags)
+                legible.give_up(offset, source, diags)
                 return None
-            code, start = errors.diagnose(error, last, scan, diags)
+            code, start = diagnose(error, scan, diags)
             resumed = recovery.resume(scan, state, offset, start, unclosed=code == "E008")
             if resumed is None:
                 return None
@@ -84,7 +86,7 @@ def parse(source: Source, diags: Diagnostics) -> Parsed | None:
     try:
         module = build(tree, source, tuple(_comments(source)), diags)
     except TooDeep as error:
-        errors.report_depth(error.span, diags)
+        legible.report_depth(error.span, diags)
         return None
     check_reserved(module, skipped, diags)
     return Parsed(module, tuple(skipped))

@@ -15,10 +15,12 @@ import torch
 from safetensors.torch import save_file
 
 from nasdsl.codegen.supernet import check_executable
-from nasdsl.ir import cost, formats
+from nasdsl.ir import cost
 from nasdsl.ir.config import show
+from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype, loads
 from nasdsl.ir.printer import digest
+from nasdsl.oneshot.samplers.table import SAMPLERS
 from nasdsl.training import plan as plans
 from nasdsl.training import record
 from nasdsl.training.archive import archive
@@ -135,7 +137,8 @@ def check_fit(plan: Plan, prepared: inputs.Inputs) -> None:
             f"`{prepared.name}` has {prepared.shape} and {prepared.classes} classes (a space with "
             "the parameter `data` follows its data set)"
         )
-    check_executable(space)
+    sampler = plan.recipe.get("sampler")
+    check_executable(space, one_hot=SAMPLERS[sampler.name](sampler).one_hot)
     searched = {c.decision for _, c in cost.choices(space.supernet)}
     needed = {c.decision for _, c in cost.choices(space.target)}
     if not needed <= searched:
@@ -231,7 +234,7 @@ def retrain(
         "params": cost.of_network(space.target).params,
         "epochs": task.epochs,
         "seconds": round(time.perf_counter() - began, 3),
-        "genotype": formats.brief(genotype, space),
+        "genotype": forms.brief(genotype, space),
     }
     if prepared.parts.retrain_valid is not None:
         valid = task.measure("valid")

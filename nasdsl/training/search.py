@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from nasdsl.codegen.emit import NotExecutable
 from nasdsl.codegen.supernet import Supernet
-from nasdsl.ir import discretize, formats
+from nasdsl.ir import discretize
 from nasdsl.ir.config import Component, Settings
+from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.space import Space
 from nasdsl.oneshot import optimizers
@@ -20,6 +22,7 @@ from nasdsl.oneshot.compose import compose
 from nasdsl.oneshot.metrics import Meter, evaluate
 from nasdsl.oneshot.parts import Stateful, Verdict
 from nasdsl.oneshot.phases import Phase, phase_at, phases_of
+from nasdsl.oneshot.samplers.sample import picks
 from nasdsl.oneshot.session import Clock, Session
 from nasdsl.training import checkpoint
 from nasdsl.training.data.batches import Evaluation, Stream, derived_generator, derived_seed
@@ -168,7 +171,7 @@ class Search:
                 for t, rows in mix.items()
             },
             "mix": mix,
-            "genotype": formats.brief(discretize.argmax(session.space, mix), session.space),
+            "genotype": forms.brief(discretize.argmax(session.space, mix), session.space),
         }
 
     def _follow(self, verdict: Verdict | None) -> dict[str, Any]:
@@ -206,12 +209,18 @@ class Search:
             self.inputs.parts.search_valid,
             batch_size=int(session.recipe.get("batch")),
         )
-        dense = session.supernet.in_mode("dense")
-        soft = self._evaluated(dense, session.expected(), batches)
-        hard = self._evaluated(dense, self._one_hot(genotype), batches)
+        picked = self._one_hot(genotype)
+        try:
+            dense = session.supernet.in_mode("dense")
+        except NotExecutable:
+            # No one tensor holds the mixture, where extents are decided; there is only the pick.
+            hard = soft = self._evaluated(session.supernet, picked, batches, picks(picked))
+        else:
+            soft = self._evaluated(dense, session.expected(), batches)
+            hard = self._evaluated(dense, picked, batches)
         return {
             "genotype": genotype.as_json(),
-            "text": formats.brief(genotype, session.space),
+            "text": forms.brief(genotype, session.space),
             "mix": mix,
             "valid": {"loss": soft[0], "accuracy": soft[1]},
             "valid_discrete": {"loss": hard[0], "accuracy": hard[1]},
@@ -232,12 +241,16 @@ class Search:
         return found
 
     def _evaluated(
-        self, model: Supernet, mix: Mapping[str, Tensor], batches: Evaluation
+        self,
+        model: Supernet,
+        mix: Mapping[str, Tensor],
+        batches: Evaluation,
+        *pick: Mapping[str, Sequence[int]],
     ) -> tuple[float, float]:
         buffers = {n: b.clone() for n, b in model.named_buffers()}
         model.train()
         try:
-            return evaluate(Laid(model, self.session.layout), batches, mix)
+            return evaluate(Laid(model, self.session.layout), batches, mix, *pick)
         finally:
             with torch.no_grad():
                 for n, b in model.named_buffers():

@@ -51,7 +51,11 @@ class Interpreter:
 
         def edge(e):
             place = f"{path}.{plain_name(e.target)}_{plain_name(e.source)}"
-            return self.op(e.op, value(e.source), place, instance)
+            made = self.op(e.op, value(e.source), place, instance)
+            if not any(e.target in pick.targets for pick in cell.picks):
+                return made
+            row = self.mixes[instance][self.rows[f"{cell.table}/{e.target}<-*"]]
+            return row[[k for k in cell.edges if k.target == e.target].index(e)] * made
 
         def value(name):
             if name not in found:
@@ -73,7 +77,10 @@ class Interpreter:
             if isinstance(out, After):
                 return self.op(out.op, output(out.inner), f"{path}.out", instance)
             parts = [output(p) for p in out.parts]
-            if out.how == "concat":
+            if out.how == "split":
+                least, more = cell.width // len(parts), cell.width % len(parts)
+                parts = [p[:, : least + (i < more)] for i, p in enumerate(parts)]
+            if out.how in ("concat", "split"):
                 return torch.cat(parts, dim=1)
             return torch.stack(parts).sum(0)
 

@@ -12,7 +12,8 @@ from nasdsl.codegen.discrete import Discrete
 from nasdsl.codegen.emit import NotExecutable
 from nasdsl.codegen.supernet import Supernet
 from nasdsl.diagnostics.model import Diagnostics
-from nasdsl.ir import cost, discretize, formats
+from nasdsl.ir import cost, discretize
+from nasdsl.ir.formats import forms
 from nasdsl.lowering import networks
 from nasdsl.lowering.blocks import Flattener
 from nasdsl.lowering.modules import Loader, library
@@ -149,7 +150,7 @@ V1_LIKE = (
 
 @pytest.fixture(scope="module")
 def network():
-    genotype = formats.parse(V1_LIKE, bundled_space("darts.nas", "darts", C=4, layers=3))
+    genotype = forms.parse(V1_LIKE, bundled_space("darts.nas", "darts", C=4, layers=3))
     return bundled_space(
         "darts.nas",
         "darts",

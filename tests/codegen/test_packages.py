@@ -12,7 +12,7 @@ from spaces_for_tests import bundled_space, images, space_of
 from nasdsl.codegen.discrete import Discrete
 from nasdsl.codegen.package import write_network, write_supernet
 from nasdsl.codegen.supernet import Supernet
-from nasdsl.ir import formats
+from nasdsl.ir.formats import forms
 
 PROGRAM = """
 import importlib.abc, json, sys
@@ -87,7 +87,7 @@ def networks():
     ):
         small = {"C": 4, "layers": 3} if space == "darts" else {"C": 4, "n": 1}
         data = images(3, size, 5)
-        genotype = formats.parse(text, bundled_space(file, space, data=data, **small))
+        genotype = forms.parse(text, bundled_space(file, space, data=data, **small))
         target = {"C": 4, "layers": 3} if space == "darts" else None
         made = bundled_space(file, space, data=data, genotype=genotype, target=target, **small)
         yield name, made.target
@@ -154,7 +154,7 @@ def test_a_package_of_tokens_gives_the_numbers_of_the_network_in_memory(packages
 def test_a_package_is_readable_source_with_its_lines(name, packages):
     folder, _ = packages
     place = folder / name
-    files = {"__init__.py", "model.py", "weights.safetensors", "space.json"}
+    files = {"__init__.py", "model.py", "model.safetensors", "space.json"}
     assert {p.name for p in place.iterdir()} - {"__pycache__"} == files
     text = (place / "model.py").read_text()
     assert ".nas:" in text

@@ -6,7 +6,8 @@ from spaces_for_tests import bundled_space, images
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasdsl.codegen.discrete import Discrete
-from nasdsl.ir import cost, formats
+from nasdsl.ir import cost
+from nasdsl.ir.formats import forms
 from nasdsl.ir.op import Prim
 from nasdsl.ir.optable import OPS
 from nasdsl.ir.optable import cost as cost_of
@@ -103,7 +104,10 @@ CASES = {
         variants({"out": 6}, {"bias": False, "affine": True}, {"bias": True, "affine": False}),
         (IMAGE, Shape("image", (3, 8, 8)), Shape("image", (3, 1, 2))),
     ),
-    "squeeze_excite": (variants({}, {"ratio": 2}, {"ratio": 4}), (*SPATIAL,)),
+    "squeeze_excite": (
+        variants({"divisor": 1}, {"ratio": 2}, {"ratio": 4}, {"ratio": 2, "divisor": 8}),
+        (*SPATIAL,),
+    ),
     "patch_embed": ([{"patch": 2, "out": 5}], (Shape("image", (3, 6, 4)),)),
     "class_token": ([{}], (SEQUENCE,)),
     "position": ([{}], (SEQUENCE,)),
@@ -119,6 +123,7 @@ CASES = {
     ),
     "token": (variants({}, {"index": 0}, {"index": -1}), (SEQUENCE,)),
     "embed": ([{"vocabulary": 11, "out": 5}], (Shape("tokens", (6,)),)),
+    "narrow": ([{"out": 2}, {"out": 3}], EVERY),
     "fold": ([{"n": 3}], (Shape("pieces", (3, 4, 5, 5)),)),
     "unfold": ([{"n": 3}], (FEATURES,)),
 }
@@ -244,7 +249,7 @@ def test_multiply_adds_of_networks_are_those_torch_counts(file, name, text, size
     """Whole target networks, on the meta device."""
     data = images(3, size, classes)
     small = {"C": 4, "layers": 3} if name == "darts" else {}
-    genotype = formats.parse(text, bundled_space(file, name, data=data, **small))
+    genotype = forms.parse(text, bundled_space(file, name, data=data, **small))
     net = bundled_space(file, name, data=data, genotype=genotype, **small).target
     with torch.device("meta"):
         made = Discrete(net)

@@ -3,17 +3,19 @@
 import contextlib
 import random
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 from spaces_for_tests import bundled_space
 
 from nasdsl import resources
 from nasdsl.diagnostics.model import Diagnostics
-from nasdsl.ir import formats
 from nasdsl.ir.cell import Arrival, Cell, Keep, Pick
+from nasdsl.ir.formats import forms
 from nasdsl.ir.op import Choice, Prim, Seq
 from nasdsl.ir.printer import digest, print_space
 from nasdsl.ir.reader import ReadError, read_space
+from nasdsl.ir.requirement import Amount, Measure, Relation, Requirement
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.verify import verify
 from nasdsl.lowering import networks
@@ -53,7 +55,7 @@ def small():
 
 
 def test_a_resolved_target_is_sound_too(small):
-    gene = formats.parse(
+    gene = forms.parse(
         "Genotype(normal=[('skip_connect', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), "
         "('dil_conv_5x5', 1), ('sep_conv_5x5', 1), ('skip_connect', 0), ('max_pool_3x3', 0), "
         "('dil_conv_3x3', 2)], normal_concat=range(3, 6), reduce=[('max_pool_3x3', 0), "
@@ -67,12 +69,19 @@ def test_a_resolved_target_is_sound_too(small):
     assert read_space(print_space(space)) == space
 
 
+def limit(text, table=None):
+    """`measure < number` as a value."""
+    name, _, number = text.split()
+    test = Relation(op="<", left=Measure(name=name), right=Amount(value=Fraction(number)))
+    return Requirement(text=text, test=test, table=table)
+
+
 def test_names_and_texts_that_need_quotes(small):
     odd = replace(
         small,
         name="except",
         parameters=(("data", 'a "quoted"\nline'), ("->", "ü")),
-        requires=("params < 3",),
+        requires=(limit("params < 3", table="measure"),),
     )
     odd = with_cell(odd, name="per", keeps=lambda k: (replace(k[0], exclude=("per", "f(3, 4)")),))
     odd = with_edge(odd, source="all", target=":")
@@ -86,7 +95,7 @@ def test_the_digest_is_stable_and_tells_spaces_apart(small):
     others = [
         replace(small, name="other"),
         replace(small, classes=11),
-        replace(small, requires=("params < 1",)),
+        replace(small, requires=(limit("params < 1"),)),
         replace(small, parameters=small.parameters[1:]),
         replace(small, format="nas"),
         replace(small, decisions=small.decisions[1:]),

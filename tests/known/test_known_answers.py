@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from spaces_for_tests import bundled_space, images
 
-from nasdsl.ir import cost, formats
+from nasdsl.ir import cost
+from nasdsl.ir.formats import forms
 
 HERE = Path(__file__).parent
 DARTS = [
@@ -25,8 +26,8 @@ def darts():
 
 @pytest.mark.parametrize("row", DARTS[1:], ids=lambda r: r[0])
 def test_darts_genotypes_on_cifar(row, darts):
-    genotype = formats.parse(column(row, "genotype"), darts)
-    assert formats.parse(formats.dumps(genotype, darts), darts) == genotype
+    genotype = forms.parse(column(row, "genotype"), darts)
+    assert forms.parse(forms.dumps(genotype, darts), darts) == genotype
     net = bundled_space("darts.nas", "darts", C=4, layers=1, genotype=genotype).target
     assert cost.of_network(net).params == int(column(row, "cifar10_params_noaux_C36_L20"))
     assert cost.of_network(net, aux=True).params == int(column(row, "cifar10_params_with_aux"))
@@ -43,7 +44,7 @@ def test_darts_genotypes_on_cifar(row, darts):
 
 @pytest.mark.parametrize("row", DARTS[1:], ids=lambda r: r[0])
 def test_darts_genotypes_on_imagenet(row, darts):
-    genotype = formats.parse(column(row, "genotype"), darts)
+    genotype = forms.parse(column(row, "genotype"), darts)
     net = bundled_space("darts.nas", "darts_imagenet", C=8, layers=1, genotype=genotype).target
     assert cost.of_network(net).params == int(column(row, "imagenet_params_noaux_C48_L14"))
     assert cost.of_network(net, aux=True).params == int(column(row, "imagenet_params_with_aux"))
@@ -54,8 +55,8 @@ def test_darts_genotypes_on_imagenet(row, darts):
 def test_nasbench201_cells(row):
     sets = (images(3, 32, 10), images(3, 32, 100), images(3, 16, 120))
     space = bundled_space("nasbench201.nas", "nasbench201")
-    genotype = formats.parse(row[2], space)
-    assert formats.dumps(genotype, space).strip() == row[2]
+    genotype = forms.parse(row[2], space)
+    assert forms.dumps(genotype, space).strip() == row[2]
     for data, wanted in zip(sets, row[3:6], strict=True):
         net = bundled_space("nasbench201.nas", "nasbench201", data=data, genotype=genotype).target
         params, flops = (int(n) for n in wanted.split("/"))
@@ -99,8 +100,8 @@ AMOEBANET = (
 def test_hand_designed_cells_keep_both_edges_from_one_state_and_their_concat(text, params, macs):
     """C14, C15: a second operation on the same pair of states is not lost; other concat lists."""
     space = bundled_space("nasnet.nas", "nasnet", C=4, layers=3)
-    genotype = formats.parse(text, space)
-    assert formats.parse(formats.dumps(genotype, space), space) == genotype
+    genotype = forms.parse(text, space)
+    assert forms.parse(forms.dumps(genotype, space), space) == genotype
     net = bundled_space("nasnet.nas", "nasnet", C=4, layers=3, genotype=genotype).target
     assert cost.of_network(net).params == params
     assert cost.of_network(net).macs == macs

@@ -14,7 +14,8 @@ from nasdsl import driver
 from nasdsl.codegen.discrete import Discrete
 from nasdsl.codegen.supernet import Supernet
 from nasdsl.diagnostics.model import CompileError
-from nasdsl.ir import cost, formats
+from nasdsl.ir import cost
+from nasdsl.ir.formats import forms
 from nasdsl.oneshot.metrics import evaluate, top_k
 from nasdsl.source import Source
 from nasdsl.training import run as runs
@@ -197,7 +198,7 @@ V2 = (
 def test_the_classifier_follows_the_data_set(classes, params):
     """C46: DARTS_V2 with C = 36 and 20 layers, for 10 and for 100 classes."""
     darts = bundled_space("darts.nas", "darts", C=4, layers=3)
-    genotype = formats.parse(V2, darts)
+    genotype = forms.parse(V2, darts)
     data = images(3, 32, classes)
     net = bundled_space("darts.nas", "darts", C=4, layers=3, data=data, genotype=genotype).target
     assert net.out.dims == (classes,)
@@ -210,7 +211,7 @@ def test_an_untrained_network_guesses(classes):
     data = images(3, 16, classes)
     space = bundled_space("nasbench201.nas", "nasbench201", C=8, n=1, data=data)
     text = "|{0}~0|+|{0}~0|{0}~1|+|{0}~0|{0}~1|{0}~2|".format("nor_conv_3x3")
-    genotype = formats.parse(text, space)
+    genotype = forms.parse(text, space)
     net = bundled_space(
         "nasbench201.nas", "nasbench201", C=8, n=1, data=data, genotype=genotype
     ).target

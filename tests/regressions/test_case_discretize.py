@@ -8,8 +8,9 @@ from spaces_for_tests import bundled_space, images, space_of
 from torch.nn import functional as F
 
 from nasdsl.codegen.supernet import Supernet
-from nasdsl.ir import discretize, formats
+from nasdsl.ir import discretize
 from nasdsl.ir.discretize import DiscretizeError
+from nasdsl.ir.formats import forms
 
 DARTS_OPS = (
     "none",
@@ -175,14 +176,14 @@ def test_a_real_table_with_near_ties_gives_the_right_cell(with_factors):
     factors = None
     if with_factors:
         factors = {i: 1 / len(row) for rules in space.rules for _, row in rules.rows for i in row}
-    text = formats.dumps(discretize.argmax(space, mix_of(space, rows), factors), space)
+    text = forms.dumps(discretize.argmax(space, mix_of(space, rows), factors), space)
     wanted = [
         {("sep_conv_3x3", 0), ("sep_conv_3x3", 1)},
         {("sep_conv_5x5", 0), ("sep_conv_5x5", 2)},
         {("sep_conv_3x3", 0), ("sep_conv_5x5", 1)},
         {("sep_conv_3x3", 0), ("sep_conv_3x3", 2)},
     ]
-    genotype = formats.parse(text, space)
+    genotype = forms.parse(text, space)
     states = ["prev2", "prev", "x[1]", "x[2]", "x[3]", "x[4]"]
     for i, pairs in enumerate(wanted, 1):
         found = picks_of(genotype, f"normal/x[{i}]")
@@ -232,7 +233,7 @@ DARTS_V2 = (
 def test_skips_are_counted_in_the_derived_cell(text, normal, reduce):
     """C08: not among the candidates of the supernet, where every edge has one."""
     space = bundled_space("darts.nas", "darts", C=4, layers=3)
-    genotype = formats.parse(text, space)
+    genotype = forms.parse(text, space)
     assert discretize.count(genotype, "skip_connect", "normal") == normal
     assert discretize.count(genotype, "skip_connect", "reduce") == reduce
     assert discretize.count(genotype, "skip_connect") == normal + reduce

@@ -8,7 +8,8 @@ import torch
 from spaces_for_tests import bundled_space, images, space_of
 
 from nasdsl.codegen.discrete import Discrete
-from nasdsl.ir import cost, formats
+from nasdsl.ir import cost
+from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import GenotypeError, loads
 from nasdsl.report.genotype import connected
 
@@ -26,7 +27,7 @@ def darts():
 
 
 def target(text, space, genotype=None):
-    made = genotype or formats.parse(text, space)
+    made = genotype or forms.parse(text, space)
     data = images(3, 8, 10)
     return bundled_space(
         "nasbench201.nas", "nasbench201", C=4, n=1, data=data, genotype=made
@@ -46,11 +47,11 @@ def test_the_order_of_picks_does_not_change_the_architecture(nb201):
             picks.append([f"c/{names[node]}<-{names[source]}", ops[key]])
         return json.dumps({"schema": 1, "space": "nasbench201", "digest": None, "picks": picks})
 
-    first = formats.parse(neutral(ops), nb201)
-    second = formats.parse(neutral(sorted(ops)), nb201)
+    first = forms.parse(neutral(ops), nb201)
+    second = forms.parse(neutral(sorted(ops)), nb201)
     text = "|nor_conv_3x3~0|+|none~0|avg_pool_3x3~1|+|none~0|none~1|nor_conv_3x3~2|"
-    assert formats.dumps(first, nb201).strip() == text
-    assert formats.dumps(second, nb201).strip() == text
+    assert forms.dumps(first, nb201).strip() == text
+    assert forms.dumps(second, nb201).strip() == text
     assert target(None, nb201, first) == target(None, nb201, second)
 
 
@@ -75,7 +76,7 @@ def test_malformed_nasbench201_strings_are_refused_with_position_and_token(name,
     """C11: the reference parser accepts the first four."""
     text, token = BAD_STRINGS[name]
     with pytest.raises(GenotypeError, match="position") as caught:
-        formats.parse(text, nb201)
+        forms.parse(text, nb201)
     assert token in str(caught.value)
     assert isinstance(caught.value, ValueError)
 
@@ -84,10 +85,10 @@ def test_edges_of_a_node_are_read_in_any_order_and_written_in_one(nb201):
     """C12: equal architectures are equal objects with one text."""
     loose = "|nor_conv_3x3~0|+|none~1|nor_conv_3x3~0|+|skip_connect~2|none~1|skip_connect~0|"
     strict = "|nor_conv_3x3~0|+|nor_conv_3x3~0|none~1|+|skip_connect~0|none~1|skip_connect~2|"
-    a, b = formats.parse(loose, nb201), formats.parse(strict, nb201)
+    a, b = forms.parse(loose, nb201), forms.parse(strict, nb201)
     assert a == b
     assert hash(a) == hash(b)
-    assert formats.dumps(a, nb201).strip() == strict
+    assert forms.dumps(a, nb201).strip() == strict
 
 
 def test_all_strings_of_nasbench201_and_those_without_a_path(nb201):
@@ -96,8 +97,8 @@ def test_all_strings_of_nasbench201_and_those_without_a_path(nb201):
     for numbers in itertools.product(range(5), repeat=6):
         a, b, c, d, e, f = (NB201_OPS[n] for n in numbers)
         text = f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|"
-        genotype = formats.parse(text, nb201)
-        assert formats.dumps(genotype, nb201) == text + "\n"
+        genotype = forms.parse(text, nb201)
+        assert forms.dumps(genotype, nb201) == text + "\n"
         texts.add(text)
     assert len(texts) == 15_625 == nb201.size()
     blocked = 0
@@ -113,9 +114,9 @@ def test_all_strings_of_nasbench201_and_those_without_a_path(nb201):
 def test_six_integers_are_the_alpha_columns_in_edge_order(nb201):
     """C13: the same cell as its string."""
     text = "|nor_conv_3x3~0|+|none~0|avg_pool_3x3~1|+|none~0|none~1|nor_conv_3x3~2|"
-    assert formats.parse("[3, 0, 4, 0, 0, 3]", nb201) == formats.parse(text, nb201)
+    assert forms.parse("[3, 0, 4, 0, 0, 3]", nb201) == forms.parse(text, nb201)
     with pytest.raises(GenotypeError, match="5"):
-        formats.parse("[3, 0, 5, 0, 0, 3]", nb201)
+        forms.parse("[3, 0, 5, 0, 0, 3]", nb201)
 
 
 NASNET_NORMAL = (
@@ -134,10 +135,10 @@ NASNET = (
 def test_two_operations_from_one_state_to_one_node_are_both_kept_and_both_run():
     """C14: ('avg_pool_3x3', 0) twice is twice the value, not once."""
     space = bundled_space("nasnet.nas", "nasnet", C=4, layers=3)
-    genotype = formats.parse(NASNET, space)
+    genotype = forms.parse(NASNET, space)
     assert genotype.of("normal/x[2]<-prev2") == ("sep_conv_5x5", "sep_conv_3x3")
     assert genotype.of("normal/x[4]<-prev2") == ("avg_pool_3x3", "avg_pool_3x3")
-    assert formats.dumps(genotype, space).strip() == NASNET
+    assert forms.dumps(genotype, space).strip() == NASNET
     small = {"C": 4, "layers": 3}
     net = bundled_space("nasnet.nas", "nasnet", C=4, layers=3, target=small, genotype=genotype)
     discrete = Discrete(net.target)
@@ -163,12 +164,12 @@ def test_a_cell_joins_the_nodes_its_concat_lists(normal, reduce, joined, darts):
         f"Genotype(normal=[{pairs}], normal_concat={normal}, "
         f"reduce=[{pairs}], reduce_concat={reduce})"
     )
-    genotype = formats.parse(text, darts)
+    genotype = forms.parse(text, darts)
     small = {"C": 4, "layers": 3}
     net = bundled_space("darts.nas", "darts", C=4, layers=3, target=small, genotype=genotype).target
     widths = [stage.out.channels for _, stage, _ in net.cells()]
     assert widths == [joined[0] * 4, joined[1] * 8, joined[1] * 16]
-    assert formats.parse(formats.dumps(genotype, darts), darts) == genotype
+    assert forms.parse(forms.dumps(genotype, darts), darts) == genotype
 
 
 PC_DARTS = (
@@ -182,8 +183,8 @@ PC_DARTS = (
 
 def test_range_and_list_are_one_genotype(darts):
     """C16: equal, of one hash, and JSON keeps it."""
-    a = formats.parse(PC_DARTS, darts)
-    b = formats.parse(PC_DARTS.replace("range(2, 6)", "[2, 3, 4, 5]"), darts)
+    a = forms.parse(PC_DARTS, darts)
+    b = forms.parse(PC_DARTS.replace("range(2, 6)", "[2, 3, 4, 5]"), darts)
     assert a == b
     assert hash(a) == hash(b)
     assert loads(a.dumps()) == a
@@ -198,7 +199,7 @@ SEPARABLE = (
 
 def test_a_literal_is_parsed(darts):
     """C17: what a user passed on the command line."""
-    genotype = formats.parse(SEPARABLE, darts)
+    genotype = forms.parse(SEPARABLE, darts)
     assert genotype.of("reduce/x[4]<-x[1]") == ("sep_conv_3x3",)
     assert len(genotype.picks) == 16
 
@@ -213,7 +214,7 @@ def test_a_genotype_is_never_executed(call, darts, tmp_path):
     victim = tmp_path / "victim"
     code = f"__import__('pathlib').Path({str(victim)!r}).touch()"
     with pytest.raises(GenotypeError):
-        formats.parse(call.replace("{}", code), darts)
+        forms.parse(call.replace("{}", code), darts)
     assert not victim.exists()
 
 
@@ -234,7 +235,7 @@ def test_odd_or_empty_cells_are_refused(normal, darts):
     """C17: seven pairs, no pair, a state that comes later, an operation the space has not."""
     good = SEPARABLE[SEPARABLE.index("reduce=") :]
     with pytest.raises(GenotypeError):
-        formats.parse(f"Genotype(normal={normal}, normal_concat=range(2, 6), {good}", darts)
+        forms.parse(f"Genotype(normal={normal}, normal_concat=range(2, 6), {good}", darts)
 
 
 def test_nested_pairs_and_long_names_are_the_same_genotype(darts):
@@ -249,8 +250,8 @@ def test_nested_pairs_and_long_names_are_the_same_genotype(darts):
     flat = flat.replace("), reduce_c", ")], reduce_c")
     flat = flat.replace("max_pooling_3x3", "max_pool_3x3")
     flat = flat.replace("dilated_convolution_5x5", "dil_conv_5x5")
-    genotype = formats.parse(nested, darts)
-    assert genotype == formats.parse(flat, darts)
+    genotype = forms.parse(nested, darts)
+    assert genotype == forms.parse(flat, darts)
     assert genotype.of("normal/x[4]<-prev") == ("dil_conv_5x5",)
 
 
@@ -259,11 +260,11 @@ def test_an_unknown_long_name_is_named_and_nothing_is_cut_off(darts):
     group = "[('max_pooling_3x3', 0), ('gated_convolution_3x3', 1)]"
     text = f"Genotype(normal=[{', '.join([group] * 4)}], reduce=[{', '.join([group] * 4)}])"
     with pytest.raises(GenotypeError, match="gated_convolution_3x3"):
-        formats.parse(text, darts)
+        forms.parse(text, darts)
     group = "[('max_pooling_3x3', 0), ('max_pooling_3x3', 1)]"
     text = f"Genotype(normal=[{', '.join([group] * 3)}], reduce=[{', '.join([group] * 4)}])"
     with pytest.raises(GenotypeError, match="3 nodes"):
-        formats.parse(text, darts)
+        forms.parse(text, darts)
 
 
 def test_picks_of_another_space_are_refused():
@@ -275,10 +276,10 @@ def test_picks_of_another_space_are_refused():
         "s",
     )
     with pytest.raises(GenotypeError, match="no decision"):
-        formats.parse(
+        forms.parse(
             '{"schema": 1, "space": "s", "digest": null, "picks": [["c/y<-a", "relu"]]}', space
         )
     with pytest.raises(GenotypeError, match="no option"):
-        formats.parse(
+        forms.parse(
             '{"schema": 1, "space": "s", "digest": null, "picks": [["c/x<-a", "gelu"]]}', space
         )

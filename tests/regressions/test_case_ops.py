@@ -13,8 +13,9 @@ from nasdsl.codegen.discrete import Discrete
 from nasdsl.codegen.emit import NotExecutable
 from nasdsl.codegen.supernet import Supernet
 from nasdsl.diagnostics.model import CompileError
-from nasdsl.ir import cost, formats
+from nasdsl.ir import cost
 from nasdsl.ir.config import Schedule, value_at
+from nasdsl.ir.formats import forms
 from nasdsl.ops.conv import FactorizedReduce
 from nasdsl.ops.plain import Zeros
 from nasdsl.report.genotype import connected
@@ -50,7 +51,7 @@ space s {
 
 def v2(**parameters):
     """The target network of DARTS_V2."""
-    genotype = formats.parse(V2, bundled_space("darts.nas", "darts", C=4, layers=3))
+    genotype = forms.parse(V2, bundled_space("darts.nas", "darts", C=4, layers=3))
     return bundled_space(
         "darts.nas", "darts", C=4, layers=1, genotype=genotype, **parameters
     ).target
@@ -177,7 +178,7 @@ def test_drop_path_rises_epoch_by_epoch():
 
 def test_drop_path_spares_connections_and_changes_nothing_in_place(small):
     """C55: skips without parameters are never dropped; factorized reductions are operations."""
-    genotype = formats.parse(V2, bundled_space("darts.nas", "darts", C=4, layers=3))
+    genotype = forms.parse(V2, bundled_space("darts.nas", "darts", C=4, layers=3))
     edges = {k.replace("normal/", "").replace("[", "").replace("]", "").replace("<-", "_"): v
              for k, v in genotype.picks if k.startswith("normal/")}  # fmt: skip
     normal = {n.removeprefix("normal_0.") for n in small.droppable if n.startswith("normal_0.")}
@@ -259,7 +260,7 @@ def test_a_cell_of_skips_runs_and_one_of_nothing_is_known_as_such():
     """C58: 73,306 parameters both, but only one of them sees its input."""
     space = bundled_space("nasbench201.nas", "nasbench201")
     nets = [
-        bundled_space("nasbench201.nas", "nasbench201", genotype=formats.parse(t, space)).target
+        bundled_space("nasbench201.nas", "nasbench201", genotype=forms.parse(t, space)).target
         for t in (SKIPS, NOTHING)
     ]
     assert [cost.of_network(n).params for n in nets] == [73_306, 73_306]
@@ -273,7 +274,7 @@ def test_a_network_of_nothing_guesses():
     """C58: zeros of the right shape everywhere; with a classifier without bias the loss is ln 10."""
     data = images(3, 8, 10)
     space = bundled_space("nasbench201.nas", "nasbench201", C=4, n=1, data=data)
-    genotype = formats.parse(NOTHING, space)
+    genotype = forms.parse(NOTHING, space)
     target = bundled_space(
         "nasbench201.nas", "nasbench201", C=4, n=1, data=data, genotype=genotype
     ).target

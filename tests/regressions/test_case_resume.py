@@ -18,7 +18,7 @@ from small_runs import (
 )
 from spaces_for_tests import bundled_space
 
-from nasdsl.ir import formats
+from nasdsl.ir.formats import forms
 from nasdsl.training import checkpoint
 from nasdsl.training import run as runs
 from nasdsl.training.checkpoint import CheckpointError
@@ -144,7 +144,7 @@ def test_every_epoch_says_which_genotype_it_had_and_the_last_is_the_result():
     assert all({"accuracy", "loss"} <= r["valid"].keys() for r in records)
     space = made.space()
     for record in records:
-        formats.parse(record["genotype"], space)
+        forms.parse(record["genotype"], space)
     assert task.result()["text"] == records[-1]["genotype"]
 
 
@@ -243,7 +243,7 @@ def test_genotypes_are_readable_by_the_space_they_came_from():
     for space, file, name in (("tiny", None, None), ("bench", "nasbench201.nas", "nasbench201")):
         made = plan("soft", space=space)
         genotype = search(made).genotype()
-        assert formats.parse(genotype.dumps(), made.space()) == genotype
+        assert forms.parse(genotype.dumps(), made.space()) == genotype
         if file:
-            text = formats.dumps(genotype, made.space())
-            assert formats.parse(text, bundled_space(file, name)).picks == genotype.picks
+            text = forms.dumps(genotype, made.space())
+            assert forms.parse(text, bundled_space(file, name)).picks == genotype.picks

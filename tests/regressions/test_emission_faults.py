@@ -9,9 +9,9 @@ from spaces_for_tests import bundled_space, images, space_of
 from test_discrete_networks import resolved
 
 from nasdsl.codegen.discrete import Discrete
-from nasdsl.codegen.emit import NotExecutable
 from nasdsl.codegen.supernet import Supernet
-from nasdsl.ir import cost, formats
+from nasdsl.ir import cost
+from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype
 
 
@@ -27,7 +27,7 @@ def test_a_network_with_unused_nodes_is_built():
     text = "|nor_conv_3x3~0|+|nor_conv_3x3~0|none~1|+|skip_connect~0|none~1|none~2|"
     data = images(3, 8, 10)
     space = bundled_space("nasbench201.nas", "nasbench201", C=4, n=1, data=data)
-    g = formats.parse(text, space)
+    g = forms.parse(text, space)
     net = Discrete(
         bundled_space("nasbench201.nas", "nasbench201", C=4, n=1, data=data, genotype=g).target
     )
@@ -98,20 +98,33 @@ def test_options_may_be_called_like_methods_of_modules(name):
     Supernet(space_of(text, "s"))
 
 
-def test_nested_decisions_in_one_path_mode_are_refused_by_name():
-    """It was a ValueError `decision … is not resolved`, a traceback in `run`."""
+def test_nested_decisions_run_in_one_path_mode():
+    """It was a ValueError `decision … is not resolved`, a traceback in `run`; then refused."""
     space = bundled_space("small.nas", "hierarchical", C=4, data=images(3, 8, 10))
-    with pytest.raises(NotExecutable):
-        Supernet(space, mode="one_path")
+    dense = Supernet(space).double()
+    path = dense.in_mode("one_path")
+    assert set(path.state_dict()) == set(dense.state_dict())
+    x = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    for seed in range(4):
+        generator = torch.Generator().manual_seed(seed)
+        mix, pick = {}, {}
+        for name, table in dense.tables.items():
+            picks = [int(torch.randint(w, (), generator=generator)) for w in table.widths]
+            mix[name] = torch.zeros(table.shape, dtype=torch.float64)
+            mix[name][range(len(picks)), picks] = 1
+            pick[name] = picks
+        dense.eval()
+        path.eval()
+        assert torch.allclose(dense(x, mix), path(x, mix, pick), rtol=0, atol=1e-12)
 
 
 def test_the_order_of_picks_is_no_part_of_a_nasbench201_genotype():
     """C10."""
     space = bundled_space("nasbench201.nas", "nasbench201", C=4, n=1, data=images(3, 8, 10))
-    a = formats.parse("[3, 0, 4, 0, 0, 3]", space)
+    a = forms.parse("[3, 0, 4, 0, 0, 3]", space)
     data = json.loads(a.dumps())
     data["picks"].reverse()
-    assert formats.parse(json.dumps(data), space) == a
+    assert forms.parse(json.dumps(data), space) == a
 
 
 def test_the_table_of_a_slot_is_a_table():

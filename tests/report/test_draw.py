@@ -8,7 +8,7 @@ import pytest
 from spaces_for_tests import bundled_space
 from test_space_report import V2, resolved_darts
 
-from nasdsl.ir import formats
+from nasdsl.ir.formats import forms
 from nasdsl.report.draw import FORMS, DrawError, drawing
 from nasdsl.report.layout import layered
 from nasdsl.report.picture import cells_of, describe, family, of_cell, of_network
@@ -138,7 +138,7 @@ def test_what_cannot_be_drawn():
 
 def test_mermaid_and_dot_quote_what_they_must():
     space = bundled_space("darts.nas", "darts", C=4, layers=3)
-    gene = formats.parse(V2, space)
+    gene = forms.parse(V2, space)
     assert gene.space == "darts"
     text = drawing(space, "mermaid")
     assert re.search(r'n2_x1\(\["x\[1\]"\]\):::k_node', text)

@@ -5,7 +5,8 @@ import json
 import pytest
 from spaces_for_tests import bundled_space, space_of
 
-from nasdsl.ir import cost, formats
+from nasdsl.ir import cost
+from nasdsl.ir.formats import forms
 from nasdsl.report.columns import number, power, short, table
 from nasdsl.report.genotype import connected, connected_cell, genotype_report, genotype_text
 from nasdsl.report.space import space_report, space_text
@@ -125,13 +126,13 @@ V2 = (
 
 def resolved_darts():
     space = bundled_space("darts.nas", "darts", C=4, layers=3)
-    gene = formats.parse(V2, space)
+    gene = forms.parse(V2, space)
     return gene, bundled_space("darts.nas", "darts", C=4, layers=3, genotype=gene)
 
 
 def nasbench201(text):
     space = bundled_space("nasbench201.nas", "nasbench201", C=4, n=1)
-    gene = formats.parse(text, space)
+    gene = forms.parse(text, space)
     return gene, bundled_space("nasbench201.nas", "nasbench201", C=4, n=1, genotype=gene)
 
 

@@ -1,0 +1,1 @@
+"""Tabular and surrogate benchmarks: what an architecture scored, without training it."""

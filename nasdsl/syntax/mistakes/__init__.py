@@ -1,0 +1,1 @@
+"""Failures of the parser, told as the mistakes that caused them."""
