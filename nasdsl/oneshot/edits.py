@@ -89,4 +89,3 @@ def _option(supernet: Supernet, name: str) -> str:
     while path not in supernet.options:
         path = path.rpartition(".")[0]
     return path
-

@@ -29,9 +29,7 @@ def over_cells(network: Network, edit: Callable[[Cell], Cell]) -> Network:
     stages = tuple(
         replace(
             s,
-            body=visitor.cell(s.body)
-            if isinstance(s.body, Cell)
-            else rewrite.op(s.body, visitor),
+            body=visitor.cell(s.body) if isinstance(s.body, Cell) else rewrite.op(s.body, visitor),
         )
         for s in network.stages
     )

@@ -61,7 +61,9 @@ def _part(choice: Choice, k: int, place: str) -> Op:
     try:
         narrow = narrowed(choice, inp, channels, part)
     except ShapeError as error:
-        raise PassError(f"`partial` at {place}: with {part} of {channels} channels {error}") from None
+        raise PassError(
+            f"`partial` at {place}: with {part} of {channels} channels {error}"
+        ) from None
     if narrow.out != choice.out.with_channels(part):
         raise PassError(f"`partial` at {place}: its operations do not scale with their channels")
     first = Prim(kind="narrow", attrs=(("out", part),), inp=choice.inp, out=inp, span=choice.span)
@@ -73,9 +75,7 @@ def _part(choice: Choice, k: int, place: str) -> Op:
         out=choice.out.with_channels(channels - part),
         span=choice.span,
     )
-    both = Par(
-        how="concat", parts=(through, by), inp=choice.inp, out=choice.out, span=choice.span
-    )
+    both = Par(how="concat", parts=(through, by), inp=choice.inp, out=choice.out, span=choice.span)
     shuffle = Prim(
         kind="channel_shuffle",
         attrs=(("groups", k),),

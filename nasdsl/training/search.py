@@ -356,6 +356,7 @@ class Search:
             with torch.no_grad():
                 for n, b in model.named_buffers():
                     b.copy_(buffers[n])
+            edits.follow(self.session)
 
     # ---- state
 

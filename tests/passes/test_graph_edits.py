@@ -9,12 +9,10 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "oneshot"))
 
-from small_runs import TEXT  # noqa: E402
 from spaces_for_tests import space_of  # noqa: E402
 
 from nasdsl.codegen.supernet import Supernet  # noqa: E402
 from nasdsl.ir import discretize  # noqa: E402
-from nasdsl.ir.shape import Shape  # noqa: E402
 from nasdsl.ir.verify import verify  # noqa: E402
 from nasdsl.ops.edits import ChannelsFrom, ChannelShuffle, Dropped, Scaled, shuffled  # noqa: E402
 from nasdsl.passes.aux_skip import aux_skip  # noqa: E402
@@ -25,25 +23,28 @@ from nasdsl.passes.partial import partial  # noqa: E402
 
 SMALL = """nas 1
 
+op skip = identity if stride == 1 else factorized_reduce
+
 ops some {
   none
-  pool = max_pool(3) >> bn
-  skip = identity if stride == 1 and c_in == width else factorized_reduce
-  conv = relu >> conv(3) >> bn
+  pool = max_pool(3, stride = stride) >> bn
+  jump = skip
+  mapped = relu >> conv(3, stride = stride) >> bn
 }
 
-space line {
-  size = 8
-  input  image(3, size, size)
+space line(size = 8) {
   cell c {
-    in a
-    nodes x[1..2] = sum
+    in   a
+    node x[2]
     edge {a, x[<]} -> x : one_of some
-    out x[2]
+    out  x[2]
   }
-  stem conv(8) >> bn
-  body c(stride = 2) >> c
-  head global_avg_pool >> linear(4)
+  width = 8
+  input image(3, size, size)
+  stem  conv(3) >> bn
+  stage c { stride = 2 }
+  stage c
+  head  global_avg_pool >> linear(4)
 }
 """
 
@@ -99,10 +100,10 @@ def test_partial_channels_by_hand(size):
         at = graph.get_submodule(f"{cell}.{name}.branches.branch.choice")
         w = rows[f"c/{key}"]
         y = w[1] * at.pool.bn(F.max_pool2d(part, 3, stride, 1))
-        skip = part if stride == 1 else at.skip.factorized_reduce(part)
+        skip = part if stride == 1 else at.jump.factorized_reduce(part)
         y = y + w[2] * skip
-        conv = F.conv2d(F.relu(part), at.conv.conv.weight, None, stride, 1)
-        y = y + w[3] * at.conv.bn(conv)
+        conv = F.conv2d(F.relu(part), at.mapped.conv.weight, None, stride, 1)
+        y = y + w[3] * at.mapped.bn(conv)
         if stride == 2:
             rest = F.max_pool2d(rest, 2, 2, ceil_mode=True)
         return torch.cat([y, rest], 1)[:, [0, 2, 4, 6, 1, 3, 5, 7]]
@@ -147,23 +148,26 @@ def test_edge_weights_multiply_edges():
 
 
 KEPT = """nas 1
+
 ops three {
   none
   sep = relu >> conv(3) >> bn
   skip = identity
 }
+
 space pc {
-  input  image(3, 8, 8)
   cell c {
-    in a, b, d
-    nodes x[1] = sum
+    in   a, b, d
+    node x[1]
     edge {a, b, d} -> x : one_of three
-    keep 2 per node except none
-    out x[1]
+    keep 2 per node except {none}
+    out  x[1]
   }
-  stem conv(8) >> bn
-  body c
-  head global_avg_pool >> linear(4)
+  width = 8
+  input image(3, 8, 8)
+  stem  conv(3) >> bn
+  stage c
+  head  global_avg_pool >> linear(4)
 }
 """
 
@@ -185,7 +189,9 @@ def test_the_auxiliary_skip_adds_to_every_edge_and_fades():
     assert verify(space) == []
     net = Supernet(space).double().train()
     plain = Supernet(line()).double().train()
-    own = {n.replace(".choice.", "."): t for n, t in net.state_dict().items() if ".branch." not in n}
+    own = {
+        n.replace(".choice.", "."): t for n, t in net.state_dict().items() if ".branch." not in n
+    }
     plain.load_state_dict(own)
     mix = randomly(net)
     x = torch.randn(3, 3, 8, 8, dtype=torch.float64)
@@ -202,13 +208,13 @@ def test_the_auxiliary_skip_adds_to_every_edge_and_fades():
         more[row, 2] += 0.25
     for n, m in net.graph.named_modules():
         if n.endswith("branch.factorized_reduce"):
-            choice = net.graph.get_submodule(n.replace("branch.", "choice.skip."))
+            choice = net.graph.get_submodule(n.replace("branch.", "choice.jump."))
             m.load_state_dict(choice.state_dict())
     torch.testing.assert_close(net(x, mix), plain(x, {"c": more}), rtol=1e-12, atol=1e-12)
 
 
 def test_dropout_behind_an_option_alone():
-    space = drop_op(line(), ("skip",))
+    space = drop_op(line(), ("jump",))
     assert verify(space) == []
     net = Supernet(space).double().train()
     plain = Supernet(line()).double().train()
