@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from nasdsl.codegen.supernet import Supernet
-from nasdsl.ir.config import Component, Settings
+from nasdsl.ir.config import Component, Settings, value_at
 from nasdsl.ir.space import Space
 from nasdsl.oneshot.session import Session
 from nasdsl.ops.edits import Dropped, Scaled
@@ -35,8 +35,12 @@ def edited(space: Space, recipe: Settings, kept: Mapping[str, Sequence[str]]) ->
     dropped = recipe.get("drop_op")
     if dropped is not None:
         space = drop_op(space, labels_of(dropped))
-    if recipe.get("aux_skip") is not None:
-        space = aux_skip(space)
+    weight = recipe.get("aux_skip")
+    if weight is not None:
+        # What is not set from step to step, as a network that is exported, has the last value.
+        epochs = int(recipe.get("epochs"))
+        last = value_at(weight, step=epochs - 1, steps=epochs, steps_per_epoch=1)
+        space = aux_skip(space, last)
     return space
 
 

@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,6 +21,7 @@ from nasdsl.ir.config import show
 from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype, loads
 from nasdsl.ir.printer import digest
+from nasdsl.ir.space import Space
 from nasdsl.oneshot import edits
 from nasdsl.oneshot.phases import phases_of
 from nasdsl.oneshot.samplers.table import SAMPLERS
@@ -199,6 +201,14 @@ def execute(
     if folder is not None:
         folder.update(status="done", ended=record.now())
     return Outcome(genotype, found["text"], found, outcome)
+
+
+def searched(plan: Plan, found: Mapping[str, Any]) -> Space:
+    """The space of the supernet that a search ended with, from its result. Raises PassError."""
+    structure = found.get("structure", {"phase": 0, "kept": {}})
+    phase = phases_of(plan.recipe)[structure["phase"]]
+    space = plan.space(network=dict(phase.settings.network))
+    return edits.edited(space, phase.settings, structure["kept"])
 
 
 def _dumps(value: Any) -> str:

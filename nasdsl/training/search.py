@@ -320,6 +320,10 @@ class Search:
             "valid": {"loss": soft[0], "accuracy": soft[1]},
             "valid_discrete": {"loss": hard[0], "accuracy": hard[1]},
             "discretization_gap": soft[1] - hard[1],
+            "structure": {
+                "phase": self.index,
+                "kept": {d: list(labels) for d, labels in self.kept.items()},
+            },
         }
 
     def _one_hot(self, genotype: Genotype) -> dict[str, Tensor]:
