@@ -14,6 +14,7 @@ from typing import Any
 from nasdsl.codegen.supernet import Supernet
 from nasdsl.ir.config import Component, Settings, value_at
 from nasdsl.ir.space import Space
+from nasdsl.oneshot import entangle, lora
 from nasdsl.oneshot.session import Session
 from nasdsl.ops.edits import Dropped, Scaled
 from nasdsl.passes.aux_skip import aux_skip
@@ -42,6 +43,13 @@ def edited(space: Space, recipe: Settings, kept: Mapping[str, Sequence[str]]) ->
         last = value_at(weight, step=epochs - 1, steps=epochs, steps_per_epoch=1)
         space = aux_skip(space, last)
     return space
+
+
+def plain(supernet: Supernet) -> Supernet:
+    """The supernet with a weight of its own in every convolution, in place: what is saved."""
+    lora.merge(supernet)
+    entangle.part(supernet)
+    return supernet
 
 
 def parts_of(component: Component) -> int:

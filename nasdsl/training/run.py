@@ -22,7 +22,7 @@ from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype, loads
 from nasdsl.ir.printer import digest
 from nasdsl.ir.space import Space
-from nasdsl.oneshot import edits
+from nasdsl.oneshot import edits, entangle
 from nasdsl.oneshot.phases import phases_of
 from nasdsl.oneshot.samplers.table import SAMPLERS
 from nasdsl.passes.edges import PassError
@@ -147,7 +147,9 @@ def check_fit(plan: Plan, prepared: inputs.Inputs) -> None:
         network = phase.settings.network
         own = plan.space(network=dict(network)) if network != plan.recipe.network else space
         try:
-            edits.edited(own, phase.settings, {})
+            made = edits.edited(own, phase.settings, {})
+            if (shared := phase.settings.get("entangle")) is not None:
+                entangle.check(made, shared.name)
         except PassError as error:
             raise plans.PlanError(str(error)) from None
     check_executable(space, one_hot=SAMPLERS[sampler.name](sampler).one_hot)
@@ -224,7 +226,7 @@ def _write_result(folder: RunFolder, found: dict[str, Any], search: Search) -> N
     folder.write("result.json", found)
     weights = {
         n: t.detach().cpu().contiguous().clone()
-        for n, t in search.session.supernet.state_dict().items()
+        for n, t in edits.plain(search.session.supernet).state_dict().items()
     }
     save_file(weights, folder.path / "supernet.safetensors")
     alphas = {n: t.detach().cpu().clone() for n, t in search.session.arch.alphas().items()}

@@ -16,7 +16,7 @@ from nasdsl.ir.config import Component, Settings, Steps
 from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.space import Space
-from nasdsl.oneshot import carry, edits, optimizers, pruning
+from nasdsl.oneshot import carry, edits, entangle, lora, optimizers, pruning
 from nasdsl.oneshot.arch import ArchParameters
 from nasdsl.oneshot.compose import compose
 from nasdsl.oneshot.metrics import Meter, evaluate
@@ -63,6 +63,8 @@ class Search:
         self.changed: dict[str, float] = {}
         #: Labels that are left of the decisions that were pruned.
         self.kept: dict[str, tuple[str, ...]] = {}
+        #: Whether low-rank adapters are on.
+        self.adapted = False
         #: What stayed fresh where the last phase began, for the log.
         self.fresh: dict[str, Any] = {}
         self.noise = derived_generator(seed, "sampler")
@@ -95,6 +97,9 @@ class Search:
         old = self.session
         settings = self.phases[index].settings
         self._keep(settings.get("prune"))
+        if self.adapted:
+            lora.merge(old.supernet)
+            self.adapted = False
         self._enter(index)
         new, what = self.session, carried(settings)
         self.fresh = {}
@@ -137,13 +142,17 @@ class Search:
         supernet = Supernet(
             space, mode=mode, seed=derived_seed(self.seed, _scoped("weights", phase))
         )
+        if isinstance(shared := recipe.get("entangle"), Component):
+            entangle.share(supernet, shared.name)
+        if self.adapted:
+            self._adapt(supernet, recipe, "fresh")
         supernet.to(device=self.device, memory_format=layout)  # type: ignore[call-overload]
         component = recipe.get("arch")
         init = component.get("init") if component is not None else None
         arch = ArchParameters(
             supernet.tables, init, derived_generator(self.seed, _scoped("alphas", phase))
         ).to(self.device)
-        weights = {n: p for n, p in supernet.named_parameters() if p.requires_grad}
+        weights = lora.trained(supernet)
         alphas = dict(arch.named_parameters())
         return Session(
             space=space,
@@ -205,6 +214,7 @@ class Search:
         if index != self.index:
             self._next(index)
         self._prune_at(epoch)
+        self._adapt_at(epoch)
         return self.train.batches_per_pass
 
     def _prune_at(self, epoch: int) -> None:
@@ -216,8 +226,7 @@ class Search:
         events = phase.settings.get("prune")
         if not isinstance(events, Steps):
             return
-        own = "prune" in phase.own
-        first, total = (phase.first, phase.epochs) if own else (0, self.epochs)
+        first, total = self._block("prune")
         for time, component in events.entries:
             if round(time.epochs(total)) == epoch - first:
                 found = pruning.keep_of(
@@ -225,6 +234,32 @@ class Search:
                 )
                 if found:
                     self.rebuild(found)
+
+    def _block(self, slot: str) -> tuple[int, int]:
+        """First epoch and number of epochs of the block in which a slot is written."""
+        phase = self.phases[self.index]
+        return (phase.first, phase.epochs) if slot in phase.own else (0, self.epochs)
+
+    def _adapt_at(self, epoch: int) -> None:
+        """Put adapters on or take them off, as `lora` says of this epoch."""
+        session = self.session
+        first, total = self._block("lora")
+        wanted = lora.wanted(session.recipe.get("lora"), epoch - first, total)
+        if wanted == self.adapted:
+            return
+        if wanted:
+            self._adapt(session.supernet, session.recipe, str(epoch))
+        else:
+            lora.merge(session.supernet)
+        self.adapted = wanted
+        before, optimizer = session.weights, session.weight_optimizer
+        session.weights = lora.trained(session.supernet)
+        session.weight_optimizer = optimizers.build(session.recipe.get("weights"), session.weights)
+        carry.optimizer_state(session.weight_optimizer, session.weights, optimizer, before)
+
+    def _adapt(self, supernet: Supernet, recipe: Settings, name: str) -> None:
+        rank = int(recipe.get("lora").get("rank"))
+        lora.adapt(supernet, rank, derived_generator(self.seed, f"adapters.{name}"))
 
     def step(self, epoch: int, number: int) -> None:
         session, phase = self.session, self.phases[self.index]
@@ -382,6 +417,7 @@ class Search:
             "clocks": [
                 [c.step, c.steps, c.steps_per_epoch] for c in (session.clock, session.whole)
             ],
+            "adapted": self.adapted,
             "fresh": self.fresh,
             "kept": {d: list(labels) for d, labels in self.kept.items()},
             "train": self.train.state(),
@@ -398,9 +434,10 @@ class Search:
         self.finished = bool(values["finished"])
         # The structure first: only then everything has a place.
         self.kept = {d: tuple(labels) for d, labels in values.get("kept", {}).items()}
+        self.adapted = bool(values.get("adapted", False))
         if values["phase"] != self.index:
             self._enter(int(values["phase"]))
-        elif self.kept:
+        elif self.kept or self.adapted:
             self._structure(self._space(self.phases[self.index]))
         session = self.session
         self.fresh = dict(values.get("fresh", {}))
