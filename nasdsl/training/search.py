@@ -24,7 +24,7 @@ from nasdsl.oneshot.parts import Parts, Stateful, Verdict
 from nasdsl.oneshot.phases import Phase, carried, phase_at, phases_of
 from nasdsl.oneshot.samplers.sample import picks
 from nasdsl.oneshot.session import Clock, Session
-from nasdsl.passes.prune import prune
+from nasdsl.passes.prune import every, prune
 from nasdsl.training import checkpoint
 from nasdsl.training.data.batches import Evaluation, Stream, derived_generator, derived_seed
 from nasdsl.training.data.inputs import Inputs, pipeline
@@ -299,6 +299,7 @@ class Search:
                 for t, rows in mix.items()
             },
             "mix": mix,
+            **self._labels(),
             "genotype": forms.brief(discretize.argmax(session.space, mix), session.space),
         }
 
@@ -355,11 +356,23 @@ class Search:
             "valid": {"loss": soft[0], "accuracy": soft[1]},
             "valid_discrete": {"loss": hard[0], "accuracy": hard[1]},
             "discretization_gap": soft[1] - hard[1],
+            **self._labels(),
             "structure": {
                 "phase": self.index,
                 "kept": {d: list(labels) for d, labels in self.kept.items()},
             },
         }
+
+    def _labels(self) -> dict[str, dict[str, list[str]]]:
+        """Labels of the rows of the mix that are not those of the whole space."""
+        whole = {d.id: d.labels for d in every(self.space.decisions)}
+        found = {
+            d: list(labels)
+            for table in self.session.supernet.tables.values()
+            for d, labels in zip(table.decisions, table.labels, strict=True)
+            if whole.get(d) != labels
+        }
+        return {"labels": found} if found else {}
 
     def _one_hot(self, genotype: Genotype) -> dict[str, Tensor]:
         """The genotype as a mix; edges that are not kept weigh nothing."""

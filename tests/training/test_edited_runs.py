@@ -63,6 +63,8 @@ def test_an_edited_supernet_is_exported_as_it_was_searched(home, tmp_path):  # n
     found = folder.read("result.json")
     assert found["structure"]["phase"] == 1
     assert {len(v) for v in found["structure"]["kept"].values()} == {2}
+    seen = nasdsl("inspect", run).output
+    assert "skip_connect" in seen and "option 1" not in seen
     net = Supernet(searched(reopen(folder), found))
     net.load_state_dict(load_file(run / "supernet.safetensors"))
     part = Part(net, loads(json.dumps(folder.read("genotype.json")))).eval()
