@@ -12,18 +12,19 @@ from torch import Tensor
 from nasdsl.codegen.emit import NotExecutable
 from nasdsl.codegen.supernet import Supernet
 from nasdsl.ir import discretize
-from nasdsl.ir.config import Component, Settings
+from nasdsl.ir.config import Component, Settings, Steps
 from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.space import Space
-from nasdsl.oneshot import optimizers
+from nasdsl.oneshot import carry, edits, entangle, lora, optimizers, pruning
 from nasdsl.oneshot.arch import ArchParameters
 from nasdsl.oneshot.compose import compose
 from nasdsl.oneshot.metrics import Meter, evaluate
-from nasdsl.oneshot.parts import Stateful, Verdict
-from nasdsl.oneshot.phases import Phase, phase_at, phases_of
+from nasdsl.oneshot.parts import Parts, Stateful, Verdict
+from nasdsl.oneshot.phases import Phase, carried, phase_at, phases_of
 from nasdsl.oneshot.samplers.sample import picks
 from nasdsl.oneshot.session import Clock, Session
+from nasdsl.passes.prune import every, prune
 from nasdsl.training import checkpoint
 from nasdsl.training.data.batches import Evaluation, Stream, derived_generator, derived_seed
 from nasdsl.training.data.inputs import Inputs, pipeline
@@ -60,6 +61,12 @@ class Search:
         self.finished = False
         #: Arguments that a rule has changed, by `slot.argument`.
         self.changed: dict[str, float] = {}
+        #: Labels that are left of the decisions that were pruned.
+        self.kept: dict[str, tuple[str, ...]] = {}
+        #: Whether low-rank adapters are on.
+        self.adapted = False
+        #: What stayed fresh where the last phase began, for the log.
+        self.fresh: dict[str, Any] = {}
         self.noise = derived_generator(seed, "sampler")
         self._enter(0)
         # Operations that draw by themselves (dropout, noise) use torch's global generator.
@@ -69,14 +76,51 @@ class Search:
 
     def _enter(self, index: int) -> None:
         """Build the session of a phase."""
-        phase = self.phases[index]
         self.index = index
+        phase = self.phases[index]
+        self.train = self._stream(phase, "train")
+        self.valid = self._stream(phase, "valid")
+        self.session = self._session(self._space(phase), phase)
+
+    def _space(self, phase: Phase) -> Space:
+        """The space of a phase's supernet, edited as the recipe says. Raises PassError."""
         space = self.space
         if self.space_of is not None and phase.settings.network != self.recipe.network:
             space = self.space_of(dict(phase.settings.network))
-        self.train = self._stream(phase, "train")
-        self.valid = self._stream(phase, "valid")
-        self.session = self._session(space, phase)
+        return edits.edited(space, phase.settings, self.kept)
+
+    def _next(self, index: int) -> None:
+        """Go on into a phase: prune, build its session, carry what its `carry` says.
+
+        The optimizers are new; what they remember goes with weights and alphas that are carried.
+        """
+        old = self.session
+        settings = self.phases[index].settings
+        self._keep(settings.get("prune"))
+        if self.adapted:
+            lora.merge(old.supernet)
+            self.adapted = False
+        self._enter(index)
+        new, what = self.session, carried(settings)
+        self.fresh = {}
+        if "weights" in what:
+            fresh = carry.weights(new.supernet, old.supernet, widen=True)
+            carry.optimizer_state(
+                new.weight_optimizer, new.weights, old.weight_optimizer, old.weights
+            )
+            self.fresh = {"fresh": len(fresh)}
+        # What never moved has nothing to hand on: `init` of this phase holds.
+        if "arch" in what and old.arch_optimizer is not None:
+            carry.alphas(new.arch, old.arch)
+            carry.alpha_state(new.arch_optimizer, new.arch, old.arch_optimizer, old.arch)
+
+    def _keep(self, component: Any) -> None:
+        """Note which options a `prune` of a phase keeps, by the mix of now."""
+        if not isinstance(component, Component):
+            return
+        self.kept |= pruning.keep_of(
+            self.session.space, self.space, component, self.session.mix_by_decision()
+        )
 
     def _stream(self, phase: Phase, part: str) -> Stream:
         """Batches of one half. Images that the architecture is trained on are never augmented."""
@@ -90,21 +134,25 @@ class Search:
             augment=pipeline(phase.settings.get("augment")) if part == "train" else None,
         )
 
-    def _session(self, space: Space, phase: Phase) -> Session:
+    def _session(self, space: Space, phase: Phase, parts: Parts | None = None) -> Session:
         recipe = _changed(phase.settings, self.changed)
-        parts = compose(recipe)
+        parts = parts or compose(recipe)
         layout = layout_for(space.supernet, self.device)
         mode = "one_path" if parts.sampler.one_hot else "dense"
         supernet = Supernet(
             space, mode=mode, seed=derived_seed(self.seed, _scoped("weights", phase))
         )
+        if isinstance(shared := recipe.get("entangle"), Component):
+            entangle.share(supernet, shared.name)
+        if self.adapted:
+            self._adapt(supernet, recipe, "fresh")
         supernet.to(device=self.device, memory_format=layout)  # type: ignore[call-overload]
         component = recipe.get("arch")
         init = component.get("init") if component is not None else None
         arch = ArchParameters(
             supernet.tables, init, derived_generator(self.seed, _scoped("alphas", phase))
         ).to(self.device)
-        weights = {n: p for n, p in supernet.named_parameters() if p.requires_grad}
+        weights = lora.trained(supernet)
         alphas = dict(arch.named_parameters())
         return Session(
             space=space,
@@ -128,13 +176,90 @@ class Search:
             alphas=alphas,
         )
 
+    # ---- graph edits
+
+    def rebuild(self, keep: Mapping[str, Sequence[str]]) -> None:
+        """Take every option out of the supernet that `keep` leaves out of its decision.
+
+        Weights, alphas and what the optimizers remember of them are carried; parts, batches,
+        noise and time go on as they are. The session stays the same object. Raises PruneError.
+        """
+        session, old = self.session, replace(self.session)
+        space = prune(session.space, keep)
+        self.kept |= {d: tuple(labels) for d, labels in keep.items()}
+        self._structure(space)
+        carry.weights(session.supernet, old.supernet)
+        carry.alphas(session.arch, old.arch)
+        carry.optimizer_state(
+            session.weight_optimizer, session.weights, old.weight_optimizer, old.weights
+        )
+        carry.alpha_state(session.arch_optimizer, session.arch, old.arch_optimizer, old.arch)
+
+    def _structure(self, space: Space) -> None:
+        """Put a fresh supernet, alphas and optimizers of a space into the session."""
+        session = self.session
+        dtype = next(session.supernet.parameters()).dtype
+        made = self._session(space, self.phases[self.index], session.parts)
+        made.supernet.to(dtype)
+        made.arch.to(dtype)
+        session.space, session.supernet, session.arch = space, made.supernet, made.arch
+        session.weight_optimizer = made.weight_optimizer
+        session.arch_optimizer = made.arch_optimizer
+        session.weights, session.alphas = made.weights, made.alphas
+
     # ---- steps
 
     def begin(self, epoch: int) -> int:
         index = phase_at(self.phases, epoch)
         if index != self.index:
-            self._enter(index)
+            self._next(index)
+        self._prune_at(epoch)
+        self._adapt_at(epoch)
         return self.train.batches_per_pass
+
+    def _prune_at(self, epoch: int) -> None:
+        """`prune = steps({epoch: …})`: what is due when an epoch begins.
+
+        Doing it twice changes nothing, so an epoch may begin again after a restore.
+        """
+        phase = self.phases[self.index]
+        events = phase.settings.get("prune")
+        if not isinstance(events, Steps):
+            return
+        first, total = self._block("prune")
+        for time, component in events.entries:
+            if round(time.epochs(total)) == epoch - first:
+                found = pruning.keep_of(
+                    self.session.space, self.space, component, self.session.mix_by_decision()
+                )
+                if found:
+                    self.rebuild(found)
+
+    def _block(self, slot: str) -> tuple[int, int]:
+        """First epoch and number of epochs of the block in which a slot is written."""
+        phase = self.phases[self.index]
+        return (phase.first, phase.epochs) if slot in phase.own else (0, self.epochs)
+
+    def _adapt_at(self, epoch: int) -> None:
+        """Put adapters on or take them off, as `lora` says of this epoch."""
+        session = self.session
+        first, total = self._block("lora")
+        wanted = lora.wanted(session.recipe.get("lora"), epoch - first, total)
+        if wanted == self.adapted:
+            return
+        if wanted:
+            self._adapt(session.supernet, session.recipe, str(epoch))
+        else:
+            lora.merge(session.supernet)
+        self.adapted = wanted
+        before, optimizer = session.weights, session.weight_optimizer
+        session.weights = lora.trained(session.supernet)
+        session.weight_optimizer = optimizers.build(session.recipe.get("weights"), session.weights)
+        carry.optimizer_state(session.weight_optimizer, session.weights, optimizer, before)
+
+    def _adapt(self, supernet: Supernet, recipe: Settings, name: str) -> None:
+        rank = int(recipe.get("lora").get("rank"))
+        lora.adapt(supernet, rank, derived_generator(self.seed, f"adapters.{name}"))
 
     def step(self, epoch: int, number: int) -> None:
         session, phase = self.session, self.phases[self.index]
@@ -144,6 +269,7 @@ class Search:
         )
         session.whole = Clock(epoch * length + number, self.epochs * length, length)
         session.supernet.train()
+        edits.follow(session)
         session.parts.step.run(session)
 
     # ---- what is written down
@@ -162,8 +288,10 @@ class Search:
         self._clear()
         verdict = session.parts.stop.after_epoch(session, epoch) if session.parts.stop else None
         mix = session.mix_by_decision()
+        fresh, self.fresh = self.fresh, {}
         return {
             **losses,
+            **fresh,
             **self._follow(verdict),
             "lr": session.weight_optimizer.param_groups[0]["lr"],
             "entropy": {
@@ -171,6 +299,7 @@ class Search:
                 for t, rows in mix.items()
             },
             "mix": mix,
+            **self._labels(),
             "genotype": forms.brief(discretize.argmax(session.space, mix), session.space),
         }
 
@@ -186,6 +315,8 @@ class Search:
             self.session.supernet.load_state_dict(verdict.supernet)
             # Momentum belongs to the weights that are gone.
             self.session.weight_optimizer.state.clear()
+        if verdict.keep:
+            self.rebuild(dict(verdict.keep))
         self.changed |= dict(verdict.changes)
         self.session.recipe = _changed(self.phases[self.index].settings, self.changed)
         self.finished = verdict.stop
@@ -225,16 +356,36 @@ class Search:
             "valid": {"loss": soft[0], "accuracy": soft[1]},
             "valid_discrete": {"loss": hard[0], "accuracy": hard[1]},
             "discretization_gap": soft[1] - hard[1],
+            **self._labels(),
+            "structure": {
+                "phase": self.index,
+                "kept": {d: list(labels) for d, labels in self.kept.items()},
+            },
         }
+
+    def _labels(self) -> dict[str, dict[str, list[str]]]:
+        """Labels of the rows of the mix that are not those of the whole space."""
+        whole = {d.id: d.labels for d in every(self.space.decisions)}
+        found = {
+            d: list(labels)
+            for table in self.session.supernet.tables.values()
+            for d, labels in zip(table.decisions, table.labels, strict=True)
+            if whole.get(d) != labels
+        }
+        return {"labels": found} if found else {}
 
     def _one_hot(self, genotype: Genotype) -> dict[str, Tensor]:
         """The genotype as a mix; edges that are not kept weigh nothing."""
         found = {}
+        betas = {d.id for d in self.session.space.decisions if d.kind == "beta"}
         for name, table in self.session.supernet.tables.items():
             mix = torch.zeros(table.shape, device=self.device)
             for row, (decision, labels) in enumerate(
                 zip(table.decisions, table.labels, strict=True)
             ):
+                if decision in betas:
+                    # Every edge that is kept has weight one.
+                    mix[row, : len(labels)] = 1.0
                 for label in genotype.of(decision):
                     mix[row, labels.index(label)] = 1.0
             found[name] = mix
@@ -249,12 +400,15 @@ class Search:
     ) -> tuple[float, float]:
         buffers = {n: b.clone() for n, b in model.named_buffers()}
         model.train()
+        edits.follow(self.session)
+        edits.calm(model)
         try:
             return evaluate(Laid(model, self.session.layout), batches, mix, *pick)
         finally:
             with torch.no_grad():
                 for n, b in model.named_buffers():
                     b.copy_(buffers[n])
+            edits.follow(self.session)
 
     # ---- state
 
@@ -273,6 +427,12 @@ class Search:
             "phase": self.index,
             "finished": self.finished,
             "changed": self.changed,
+            "clocks": [
+                [c.step, c.steps, c.steps_per_epoch] for c in (session.clock, session.whole)
+            ],
+            "adapted": self.adapted,
+            "fresh": self.fresh,
+            "kept": {d: list(labels) for d, labels in self.kept.items()},
             "train": self.train.state(),
             "valid": self.valid.state(),
             "meters": [session.train_meter.count, session.valid_meter.count],
@@ -285,9 +445,16 @@ class Search:
 
     def restore(self, tensors: dict[str, dict[str, Tensor]], values: dict[str, Any]) -> None:
         self.finished = bool(values["finished"])
+        # The structure first: only then everything has a place.
+        self.kept = {d: tuple(labels) for d, labels in values.get("kept", {}).items()}
+        self.adapted = bool(values.get("adapted", False))
         if values["phase"] != self.index:
             self._enter(int(values["phase"]))
+        elif self.kept or self.adapted:
+            self._structure(self._space(self.phases[self.index]))
         session = self.session
+        self.fresh = dict(values.get("fresh", {}))
+        session.clock, session.whole = (Clock(*c) for c in values["clocks"])
         self.changed = dict(values["changed"])
         session.recipe = _changed(self.phases[self.index].settings, self.changed)
         checkpoint.load_module(session.supernet, tensors.get("supernet", {}), "the supernet")

@@ -12,7 +12,7 @@ from nasdsl.oneshot.select.threshold import Threshold
 
 SELECTORS: Mapping[str, Callable[[Component], Selector]] = MappingProxyType(
     {
-        "argmax": lambda c: Argmax(),
+        "argmax": lambda c: Argmax(c.get("limit"), c.get("cells")),
         "threshold": lambda c: Threshold(
             float(c.get("value")), int(n) if (n := c.get("at_most")) is not None else None
         ),
