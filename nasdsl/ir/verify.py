@@ -193,8 +193,9 @@ def _choice(view: _View) -> Iterator[str]:
             yield f"{place}: {len(op.labels)} labels for {len(op.options)} options"
         if len(set(op.labels)) != len(op.labels):
             yield f"{place}: a label stands twice in {_list(op.labels)}"
-        if len(op.options) < 2:
-            yield f"{place}: `{op.decision}` has {len(op.options)} options; that is no choice"
+        # One option is left where a search has settled a decision.
+        if not op.options:
+            yield f"{place}: `{op.decision}` has no options; that is no choice"
         for label, option in zip(op.labels, op.options, strict=False):
             if option.inp != op.inp or option.out != op.out:
                 yield (

@@ -16,14 +16,15 @@ from nasdsl.ir.config import Component, Settings
 from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.space import Space
-from nasdsl.oneshot import optimizers
+from nasdsl.oneshot import carry, optimizers
 from nasdsl.oneshot.arch import ArchParameters
 from nasdsl.oneshot.compose import compose
 from nasdsl.oneshot.metrics import Meter, evaluate
-from nasdsl.oneshot.parts import Stateful, Verdict
+from nasdsl.oneshot.parts import Parts, Stateful, Verdict
 from nasdsl.oneshot.phases import Phase, phase_at, phases_of
 from nasdsl.oneshot.samplers.sample import picks
 from nasdsl.oneshot.session import Clock, Session
+from nasdsl.passes.prune import prune
 from nasdsl.training import checkpoint
 from nasdsl.training.data.batches import Evaluation, Stream, derived_generator, derived_seed
 from nasdsl.training.data.inputs import Inputs, pipeline
@@ -60,6 +61,8 @@ class Search:
         self.finished = False
         #: Arguments that a rule has changed, by `slot.argument`.
         self.changed: dict[str, float] = {}
+        #: Labels that are left of the decisions that were pruned.
+        self.kept: dict[str, tuple[str, ...]] = {}
         self.noise = derived_generator(seed, "sampler")
         self._enter(0)
         # Operations that draw by themselves (dropout, noise) use torch's global generator.
@@ -90,9 +93,9 @@ class Search:
             augment=pipeline(phase.settings.get("augment")) if part == "train" else None,
         )
 
-    def _session(self, space: Space, phase: Phase) -> Session:
+    def _session(self, space: Space, phase: Phase, parts: Parts | None = None) -> Session:
         recipe = _changed(phase.settings, self.changed)
-        parts = compose(recipe)
+        parts = parts or compose(recipe)
         layout = layout_for(space.supernet, self.device)
         mode = "one_path" if parts.sampler.one_hot else "dense"
         supernet = Supernet(
@@ -127,6 +130,37 @@ class Search:
             weights=weights,
             alphas=alphas,
         )
+
+    # ---- graph edits
+
+    def rebuild(self, keep: Mapping[str, Sequence[str]]) -> None:
+        """Take every option out of the supernet that `keep` leaves out of its decision.
+
+        Weights, alphas and what the optimizers remember of them are carried; parts, batches,
+        noise and time go on as they are. The session stays the same object. Raises PruneError.
+        """
+        session, old = self.session, replace(self.session)
+        space = prune(session.space, keep)
+        self.kept |= {d: tuple(labels) for d, labels in keep.items()}
+        self._structure(space)
+        carry.weights(session.supernet, old.supernet.state_dict())
+        carry.alphas(session.arch, old.arch)
+        carry.optimizer_state(
+            session.weight_optimizer, session.weights, old.weight_optimizer, old.weights
+        )
+        carry.alpha_state(session.arch_optimizer, session.arch, old.arch_optimizer, old.arch)
+
+    def _structure(self, space: Space) -> None:
+        """Put a fresh supernet, alphas and optimizers of a space into the session."""
+        session = self.session
+        dtype = next(session.supernet.parameters()).dtype
+        made = self._session(space, self.phases[self.index], session.parts)
+        made.supernet.to(dtype)
+        made.arch.to(dtype)
+        session.space, session.supernet, session.arch = space, made.supernet, made.arch
+        session.weight_optimizer = made.weight_optimizer
+        session.arch_optimizer = made.arch_optimizer
+        session.weights, session.alphas = made.weights, made.alphas
 
     # ---- steps
 
@@ -186,6 +220,8 @@ class Search:
             self.session.supernet.load_state_dict(verdict.supernet)
             # Momentum belongs to the weights that are gone.
             self.session.weight_optimizer.state.clear()
+        if verdict.keep:
+            self.rebuild(dict(verdict.keep))
         self.changed |= dict(verdict.changes)
         self.session.recipe = _changed(self.phases[self.index].settings, self.changed)
         self.finished = verdict.stop
@@ -273,6 +309,7 @@ class Search:
             "phase": self.index,
             "finished": self.finished,
             "changed": self.changed,
+            "kept": {d: list(labels) for d, labels in self.kept.items()},
             "train": self.train.state(),
             "valid": self.valid.state(),
             "meters": [session.train_meter.count, session.valid_meter.count],
@@ -287,6 +324,10 @@ class Search:
         self.finished = bool(values["finished"])
         if values["phase"] != self.index:
             self._enter(int(values["phase"]))
+        # The structure first: only then everything has a place.
+        self.kept = {d: tuple(labels) for d, labels in values.get("kept", {}).items()}
+        if self.kept:
+            self._structure(prune(self.session.space, self.kept))
         session = self.session
         self.changed = dict(values["changed"])
         session.recipe = _changed(self.phases[self.index].settings, self.changed)

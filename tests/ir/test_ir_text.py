@@ -262,8 +262,8 @@ BROKEN = {
     "choice: supernet normal_0 x[1]<-prev2: a label stands twice": lambda s: with_edge(
         s, op=lambda o: replace(o, labels=(*o.labels[1:], "max_pool_3x3"))
     ),
-    "has 1 options; that is no choice": lambda s: with_edge(
-        s, op=lambda o: replace(o, labels=o.labels[:1], options=o.options[:1])
+    "has no options; that is no choice": lambda s: with_edge(
+        s, op=lambda o: replace(o, labels=(), options=())
     ),
     "choice: supernet normal_0 x[1]<-prev2: option `none` is 4x32x32 -> 99x8x8": lambda s: (
         with_edge(
