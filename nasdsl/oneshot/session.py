@@ -19,6 +19,7 @@ from nasdsl.ir.config import Settings, Time, value_at
 from nasdsl.ir.space import Space
 from nasdsl.oneshot import optimizers
 from nasdsl.oneshot.arch import ArchParameters
+from nasdsl.oneshot.held import Held
 from nasdsl.oneshot.metrics import Meter
 from nasdsl.oneshot.parts import ARCH, WEIGHTS, Parts
 from nasdsl.oneshot.samplers.sample import Sample
@@ -82,6 +83,8 @@ class Session:
     #: Parameters that move, by name.
     weights: dict[str, nn.Parameter] = field(default_factory=dict)
     alphas: dict[str, nn.Parameter] = field(default_factory=dict)
+    #: What selection rules measure on; None in a session that is only stepped.
+    held: Held | None = None
 
     # ---- time
 

@@ -14,6 +14,7 @@ from nasdsl.driver import Loaded, UnknownName
 from nasdsl.ir import schema
 from nasdsl.ir.config import Component, Settings, components, show
 from nasdsl.ir.genotype import Genotype
+from nasdsl.ir.limits import Limits
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Space
 from nasdsl.lowering.blocks import Block
@@ -73,6 +74,20 @@ class Plan:
         for name, value in (network or dict(self.recipe.network)).items():
             given.setdefault(name, value)
         return driver.space(item.loaded, item.name, given, genotype=genotype)
+
+    def limits(self) -> Limits:
+        """What the space and the recipe require of architectures. Raises CompileError."""
+        item = self.items["space"]
+        given: dict[str, Any] = dict(self.parameters)
+        if "data" in _block(item).params:
+            given["data"] = self.data
+        for name, value in self.recipe.network:
+            given.setdefault(name, value)
+        further = tuple(
+            driver.requirement(item.loaded, text, item.name, given)
+            for text in self.recipe.requires
+        )
+        return Limits(self.space(), driver.targets(item.loaded, item.name, given), further)
 
 
 def _block(item: Item) -> Block:

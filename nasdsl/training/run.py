@@ -170,6 +170,7 @@ def execute(
             seed=plan.seed,
             device=options.device,
             space_of=lambda network: plan.space(network=network),
+            limits=plan.limits(),
         )
         drive(
             search,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nasdsl.codegen.emit import NotExecutable
 from nasdsl.codegen.supernet import Supernet
@@ -15,10 +15,13 @@ from nasdsl.ir import discretize
 from nasdsl.ir.config import Component, Settings
 from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype
+from nasdsl.ir.limits import Limits
+from nasdsl.ir.resolve import resolve
 from nasdsl.ir.space import Space
 from nasdsl.oneshot import carry, optimizers
 from nasdsl.oneshot.arch import ArchParameters
 from nasdsl.oneshot.compose import compose
+from nasdsl.oneshot.held import Held
 from nasdsl.oneshot.metrics import Meter, evaluate
 from nasdsl.oneshot.parts import Parts, Stateful, Verdict
 from nasdsl.oneshot.phases import Phase, phase_at, phases_of
@@ -30,6 +33,7 @@ from nasdsl.training.data.batches import Evaluation, Stream, derived_generator, 
 from nasdsl.training.data.inputs import Inputs, pipeline
 from nasdsl.training.layout import Laid, layout_for
 from nasdsl.training.loop import State
+from nasdsl.training.reestimate import reestimate
 
 #: What a meter reads.
 _MEASURED = ("loss", "accuracy")
@@ -52,10 +56,12 @@ class Search:
         seed: int,
         device: str,
         space_of: Callable[[Mapping[str, Any]], Space] | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.space, self.recipe, self.inputs = space, recipe, inputs
         self.seed, self.device = seed, torch.device(device)
         self.space_of = space_of
+        self.limits = limits or Limits(space, lambda g: resolve(space.target, g))
         self.phases = phases_of(recipe)
         self.epochs = sum(phase.epochs for phase in self.phases)
         self.finished = False
@@ -129,6 +135,21 @@ class Search:
             valid_meter=Meter.on(self.device),
             weights=weights,
             alphas=alphas,
+            held=self._held(int(recipe.get("batch"))),
+        )
+
+    def _held(self, batch: int) -> Held:
+        """Held-out images for selection rules, and training images for statistics."""
+        images, parts = self.inputs.train, self.inputs.parts
+
+        def calibrate(net: nn.Module, count: int) -> None:
+            chosen = parts.search_train[:count]
+            reestimate(net, (x for x, _ in Evaluation(images, chosen, batch_size=batch)))
+
+        return Held(
+            valid=lambda: Evaluation(images, parts.search_valid, batch_size=batch),
+            calibrate=calibrate,
+            limits=self.limits,
         )
 
     # ---- graph edits

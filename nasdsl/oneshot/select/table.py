@@ -8,11 +8,16 @@ from types import MappingProxyType
 from nasdsl.ir.config import Component
 from nasdsl.oneshot.parts import Selector
 from nasdsl.oneshot.select.argmax import Argmax
+from nasdsl.oneshot.select.asked import Asked
 from nasdsl.oneshot.select.threshold import Threshold
 
 SELECTORS: Mapping[str, Callable[[Component], Selector]] = MappingProxyType(
     {
         "argmax": lambda c: Argmax(),
+        "evolution": Asked.of,
+        "random": Asked.of,
+        "regularized": Asked.of,
+        "local": Asked.of,
         "threshold": lambda c: Threshold(
             float(c.get("value")), int(n) if (n := c.get("at_most")) is not None else None
         ),
