@@ -81,7 +81,7 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                 ),
                 _spec("uniform_path", "one uniformly drawn option per decision", runs=True),
                 _spec("fair_path", "every option once before one update", runs=True),
-                _spec("two_path", "two drawn options per decision"),
+                _spec("two_path", "two drawn options per decision", runs=True),
             ),
             "mix": (
                 _spec("attention", "attention over the alphas of each edge"),

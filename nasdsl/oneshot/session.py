@@ -110,8 +110,10 @@ class Session:
         """
         if role == WEIGHTS:
             with torch.no_grad():
-                return self._sample(alphas or self.arch.detached())
-        return self._sample(alphas or self.arch.alphas())
+                return self._sample(alphas or self.arch.detached(), self.parts.sampler.sample)
+        # A sampler may draw otherwise for the move of the architecture.
+        draw = getattr(self.parts.sampler, "arch_sample", self.parts.sampler.sample)
+        return self._sample(alphas or self.arch.alphas(), draw)
 
     def weight_samples(self) -> list[Sample]:
         """The mixes of one weight step: one, or the paths that share an update."""
@@ -122,10 +124,8 @@ class Session:
             found: list[Sample] = several(self.arch.detached(), self.supernet.tables, self.noise)
             return found
 
-    def _sample(self, alphas: Mapping[str, Tensor]) -> Sample:
-        sample = self.parts.sampler.sample(
-            alphas, self.supernet.tables, self.noise, self.time("sampler").value
-        )
+    def _sample(self, alphas: Mapping[str, Tensor], draw: Callable[..., Sample]) -> Sample:
+        sample = draw(alphas, self.supernet.tables, self.noise, self.time("sampler").value)
         mix = sample.mix
         for transform in self.parts.transforms:
             mix = transform.apply(self, mix)
@@ -186,7 +186,11 @@ class Session:
         """One step of the architecture optimizer along gradients by name."""
         if self.arch_optimizer is None:
             raise ValueError("this recipe has no `arch`")
+        after = getattr(self.parts.sampler, "moved", None)
+        before = {n: a.clone() for n, a in self.arch.detached().items()} if after else {}
         self._move(ARCH, self.arch_optimizer, self.alphas, gradients)
+        if after is not None:
+            after(before, self.arch.alphas())
 
     def _move(
         self,

@@ -84,8 +84,7 @@ class Plan:
         for name, value in self.recipe.network:
             given.setdefault(name, value)
         further = tuple(
-            driver.requirement(item.loaded, text, item.name, given)
-            for text in self.recipe.requires
+            driver.requirement(item.loaded, text, item.name, given) for text in self.recipe.requires
         )
         return Limits(self.space(), driver.targets(item.loaded, item.name, given), further)
 

@@ -61,9 +61,7 @@ def test_every_search_finds_a_planted_best():
     worth, best = planted(bench)
     found = [
         local_search(pool(bench, worth, 400), random.Random(0)),
-        regularized_evolution(
-            pool(bench, worth, 1500), random.Random(0), population=50, sample=10
-        ),
+        regularized_evolution(pool(bench, worth, 1500), random.Random(0), population=50, sample=10),
         evolution(
             pool(bench, worth),
             random.Random(0),

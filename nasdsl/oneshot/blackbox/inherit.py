@@ -47,4 +47,3 @@ def inherit(
 
 def _ids(group: Group) -> set[str]:
     return {d.id for d in group.decisions}
-

@@ -86,9 +86,7 @@ class Asked:
     def of(cls, component: Component) -> Asked:
         """Raises ScoreError."""
         calibrate = component.get("calibrate")
-        return cls(
-            component, scores(component.get("score")), int(calibrate) if calibrate else None
-        )
+        return cls(component, scores(component.get("score")), int(calibrate) if calibrate else None)
 
     def genotype(self, session: Session) -> Genotype:
         """The best architecture that was found. Raises NothingFound."""
