@@ -72,6 +72,10 @@ def _sampler(recipe: Settings) -> Iterator[Conflict]:
             "sampler",
             f"`{name}` learns no weights of options that `{_select(recipe)}` could read",
         )
+    if one_hot(recipe) and _select(recipe) == "perturbation":
+        yield Conflict(
+            "select", "sampler", "it takes options out of a mixture; one path alone has none"
+        )
     if name == "fair_path" and step != "weights_only":
         yield Conflict("sampler", "step", "several paths share one step of `weights_only`")
 

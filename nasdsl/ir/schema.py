@@ -297,6 +297,7 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     _EVERY,
                     P("history", "int", Fraction(4)),
                     P("batch_step", "int", _ZERO),
+                    runs=True,
                     positional=0,
                 ),
                 _spec(
@@ -306,6 +307,7 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     _EVERY,
                     P("order", "word", "random", ("random", "forward")),
                     P("norm", "word", "batch", ("batch", "running")),
+                    runs=True,
                     positional=0,
                 ),
                 _spec(

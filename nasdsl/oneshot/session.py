@@ -85,6 +85,8 @@ class Session:
     alphas: dict[str, nn.Parameter] = field(default_factory=dict)
     #: What selection rules measure on; None in a session that is only stepped.
     held: Held | None = None
+    #: Epochs of the search itself; what a selection rule adds comes behind.
+    base: int = 0
 
     # ---- time
 

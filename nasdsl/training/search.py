@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from nasdsl.codegen.emit import NotExecutable
 from nasdsl.codegen.supernet import Supernet
 from nasdsl.ir import discretize
-from nasdsl.ir.config import Component, Settings
+from nasdsl.ir.config import Component, Schedule, Settings, value_at
 from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.limits import Limits
@@ -64,6 +65,8 @@ class Search:
         self.limits = limits or Limits(space, lambda g: resolve(space.target, g))
         self.phases = phases_of(recipe)
         self.epochs = sum(phase.epochs for phase in self.phases)
+        #: Where the search itself ends, and how many epochs the selection adds.
+        self.base, self.extra = self.epochs, 0
         self.finished = False
         #: Arguments that a rule has changed, by `slot.argument`.
         self.changed: dict[str, float] = {}
@@ -71,6 +74,10 @@ class Search:
         self.kept: dict[str, tuple[str, ...]] = {}
         self.noise = derived_generator(seed, "sampler")
         self._enter(0)
+        extra = getattr(self.session.parts.select, "extra_epochs", None)
+        if extra is not None:
+            self.extra = extra(self.session)
+            self.epochs += self.extra
         # Operations that draw by themselves (dropout, noise) use torch's global generator.
         torch.manual_seed(derived_seed(seed, "operations"))
 
@@ -93,7 +100,7 @@ class Search:
         return Stream(
             self.inputs.train,
             parts.search_train if part == "train" else parts.search_valid,
-            batch_size=int(phase.settings.get("batch")),
+            batch_size=int(_changed(phase.settings, self.changed).get("batch")),
             seed=self.seed,
             name=_scoped(f"search.{part}", phase),
             augment=pipeline(phase.settings.get("augment")) if part == "train" else None,
@@ -135,6 +142,7 @@ class Search:
             valid_meter=Meter.on(self.device),
             weights=weights,
             alphas=alphas,
+            base=self.base,
             held=self._held(int(recipe.get("batch"))),
         )
 
@@ -197,9 +205,25 @@ class Search:
         session.clock = Clock(
             (epoch - phase.first) * length + number, phase.epochs * length, length
         )
-        session.whole = Clock(epoch * length + number, self.epochs * length, length)
+        session.whole = Clock(epoch * length + number, self.base * length, length)
+        if epoch >= self.base:
+            self._tune((epoch - self.base) * length + number, length)
         session.supernet.train()
         session.parts.step.run(session)
+
+    def _tune(self, step: int, length: int) -> None:
+        """Set the clocks of the epochs that a selection adds: only the weights have a schedule.
+
+        As DARTS-PT does: a tenth of the rate, along a cosine of its own, without momentum.
+        """
+        session, end = self.session, self.base * length
+        session.clock = Clock(step, self.extra * length, length)
+        session.whole = Clock(end - 1, end, length)
+        session.own = frozenset({"weights"})
+        if step == 0:
+            session.weight_optimizer.state.clear()
+        settings = _changed(self.phases[self.index].settings, self.changed)
+        session.recipe = _tuned(settings, end, length)
 
     # ---- what is written down
 
@@ -215,18 +239,33 @@ class Search:
             k: dict(zip(_MEASURED, m.read(), strict=True)) for k, m in read.items() if m.count
         }
         self._clear()
-        verdict = session.parts.stop.after_epoch(session, epoch) if session.parts.stop else None
+        searching = epoch < self.base
+        verdict = None
+        if session.parts.stop is not None and searching:
+            verdict = session.parts.stop.after_epoch(session, epoch)
+        said = self._follow(verdict)
+        if verdict is not None and verdict.stop and self.extra:
+            # The selection has its own epochs behind the search.
+            self.base, self.finished = epoch + 1, False
+            session.base = self.base
+        select = getattr(session.parts.select, "after_epoch", None)
+        if select is not None:
+            said |= {f"select.{k}": v for k, v in self._follow(select(session, epoch)).items()}
+        if self.extra and epoch + 1 >= self.base + self.extra:
+            self.finished = True
         mix = session.mix_by_decision()
+        so_far = getattr(session.parts.select, "so_far", None)
+        genotype = so_far(session) if so_far else discretize.argmax(session.space, mix)
         return {
             **losses,
-            **self._follow(verdict),
+            **said,
             "lr": session.weight_optimizer.param_groups[0]["lr"],
             "entropy": {
                 t: sum(map(discretize.entropy, rows.values())) / max(1, len(rows))
                 for t, rows in mix.items()
             },
             "mix": mix,
-            "genotype": forms.brief(discretize.argmax(session.space, mix), session.space),
+            "genotype": forms.brief(genotype, self.limits.space if so_far else session.space),
         }
 
     def _follow(self, verdict: Verdict | None) -> dict[str, Any]:
@@ -245,8 +284,19 @@ class Search:
             self.rebuild(dict(verdict.keep))
         self.changed |= dict(verdict.changes)
         self.session.recipe = _changed(self.phases[self.index].settings, self.changed)
-        self.finished = verdict.stop
+        self.finished = self.finished or verdict.stop
+        if "batch" in dict(verdict.changes):
+            self._restream()
         return {"verdict": verdict.reason}
+
+    def _restream(self) -> None:
+        """Batches of another size: the next pass begins anew."""
+        phase, session = self.phases[self.index], self.session
+        passes = self.train.state()[0] + 1, self.valid.state()[0] + 1
+        self.train, self.valid = self._stream(phase, "train"), self._stream(phase, "valid")
+        self.train.restore((passes[0], 0))
+        self.valid.restore((passes[1], 0))
+        session.next_train, session.next_valid = self.train.next_batch, self.valid.next_batch
 
     def _clear(self) -> None:
         session = self.session
@@ -329,6 +379,7 @@ class Search:
         values: dict[str, Any] = {
             "phase": self.index,
             "finished": self.finished,
+            "base": self.base,
             "changed": self.changed,
             "kept": {d: list(labels) for d, labels in self.kept.items()},
             "train": self.train.state(),
@@ -350,7 +401,10 @@ class Search:
         if self.kept:
             self._structure(prune(self.session.space, self.kept))
         session = self.session
+        self.base = session.base = int(values["base"])
         self.changed = dict(values["changed"])
+        if "batch" in self.changed:
+            self._restream()
         session.recipe = _changed(self.phases[self.index].settings, self.changed)
         checkpoint.load_module(session.supernet, tensors.get("supernet", {}), "the supernet")
         checkpoint.load_module(session.arch, tensors.get("alphas", {}), "the alphas")
@@ -377,12 +431,29 @@ def _changed(recipe: Settings, changes: Mapping[str, float]) -> Settings:
     """A recipe with arguments of its components changed."""
     for name, value in changes.items():
         slot, _, argument = name.partition(".")
+        if not argument:
+            values = tuple((s, Fraction(value) if s == slot else v) for s, v in recipe.values)
+            recipe = replace(recipe, values=values)
+            continue
         values = tuple(
             (s, v.with_arg(argument, value) if s == slot and isinstance(v, Component) else v)
             for s, v in recipe.values
         )
         recipe = replace(recipe, values=values)
     return recipe
+
+
+def _tuned(recipe: Settings, steps: int, length: int) -> Settings:
+    """The recipe with the learning rate of the epochs behind the search."""
+    weights = recipe.get("weights")
+    first, last = (
+        value_at(weights.get("lr"), step=s, steps=steps, steps_per_epoch=length)
+        for s in (0, steps - 1)
+    )
+    start = Fraction(first) / 10
+    rate = Schedule("cosine", start, min(start, Fraction(last)), per_epoch=True)
+    values = tuple((s, v.with_arg("lr", rate) if s == "weights" else v) for s, v in recipe.values)
+    return replace(recipe, values=values)
 
 
 def _scoped(name: str, phase: Phase) -> str:

@@ -46,6 +46,22 @@ class Subnet(nn.Module):
         return dense
 
 
+class Mixed(nn.Module):
+    """`mixed(x)`: the logits of a supernet under one mix."""
+
+    def __init__(
+        self, supernet: Supernet, layout: torch.memory_format, mix: Mapping[str, Tensor]
+    ) -> None:
+        super().__init__()
+        self.supernet, self.layout, self.mix = supernet, layout, mix
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dim() == 4:
+            x = x.contiguous(memory_format=self.layout)
+        logits: Tensor = self.supernet(x, self.mix)
+        return logits
+
+
 @dataclass(slots=True)
 class Subnets:
     """Measures architectures on held-out images; the supernet's statistics are put back.
