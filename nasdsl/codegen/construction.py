@@ -44,6 +44,10 @@ def construction(module: nn.Module) -> str:
         "Token": lambda m: f"Token({m.index})",
         "Embed": lambda m: f"Embed({m.embedding.num_embeddings}, {m.embedding.embedding_dim})",
         "Fold": lambda m: "Fold()",
+        "ChannelsFrom": lambda m: f"ChannelsFrom({m.first}, {m.stride})",
+        "ChannelShuffle": lambda m: f"ChannelShuffle({m.channels}, {m.groups})",
+        "Scaled": lambda m: f"Scaled({m.by})",
+        "Dropped": lambda m: f"Dropped({m.p})",
         "Unfold": lambda m: f"Unfold({m.n})",
     }
     if own(module):

@@ -476,7 +476,10 @@ class _Emitter:
         """
         edges = cell.into(target)
         made = [self.edge(cell, e, values, path, rows) for e in edges]
-        decision = cell.subset(target)
+        decision, beta = cell.subset(target), cell.beta(target)
+        if beta is not None and self.picks is None:
+            # Weights of edges that are all used (PC-DARTS, arXiv 1907.05737, section 3.3).
+            decision = beta
         if decision is None:
             return made
         if self.picks is not None:
@@ -650,6 +653,7 @@ def _decisions(cell: Cell) -> tuple[str, ...]:
     for entry in cell.inputs:
         found.extend(_choices(entry.prepare))
     found.extend(cell.subsets())
+    found.extend(b for b in map(cell.beta, cell.weighted) if b is not None)
     found.extend(_behind(cell.output))
     return tuple(dict.fromkeys(found))
 

@@ -56,7 +56,7 @@ def tables_of(space: Space) -> dict[str, Table]:
     for _, choice in choices(space.supernet):
         standing.setdefault(choice.decision, choice.labels)
     # A row of `pick` has one column per incoming edge.
-    standing.update((d.id, d.labels) for d in space.decisions if d.kind == "subset")
+    standing.update((d.id, d.labels) for d in space.decisions if d.kind in ("subset", "beta"))
     order: dict[str, dict[str, tuple[str, ...]]] = {}
     for decision in _all(space.decisions):
         labels = standing.get(decision.id)

@@ -117,6 +117,8 @@ class Cell:
     out: Shape
     keeps: tuple[Keep, ...] = ()
     picks: tuple[Pick, ...] = ()
+    #: Nodes whose edges have a weight of their own in the supernet (edge normalisation).
+    weighted: tuple[str, ...] = ()
     span: Span | None = field(default=None, compare=False, repr=False)
 
     def graph(self) -> nx.DiGraph[str]:
@@ -155,6 +157,10 @@ class Cell:
             return subset_identity(self.table, target)
         return None
 
+    def beta(self, target: str) -> str | None:
+        """The row of weights of the edges into a node; None where they have none."""
+        return beta_identity(self.table, target) if target in self.weighted else None
+
     def subsets(self) -> tuple[str, ...]:
         """Identities of these decisions, in the order of the nodes, the output last."""
         targets = [*(node.name for node in self.nodes), "out"]
@@ -173,6 +179,11 @@ class Cell:
 def subset_identity(table: str, target: str) -> str:
     """The identity of the decision which edges arrive at a node."""
     return f"{table}/{target}<-*"
+
+
+def beta_identity(table: str, target: str) -> str:
+    """The identity of the weights of the edges into a node."""
+    return f"{table}/{target}<-+"
 
 
 def shares(width: int, parts: int) -> tuple[int, ...]:

@@ -138,12 +138,35 @@ def _stop(recipe: Settings) -> Iterator[Conflict]:
         yield Conflict("stop", "arch", "its eigenvalue is that of the architecture's Hessian")
 
 
+def _edits(recipe: Settings) -> Iterator[Conflict]:
+    """Graph edits and what they need of the rest."""
+    partial = components(recipe.get("partial"))
+    if partial and partial[0].get("edge_norm"):
+        if one_hot(recipe):
+            yield Conflict(
+                "partial",
+                "sampler",
+                f"`edge_norm` weighs all edges of a node, `{_name(recipe, 'sampler')}` takes one",
+            )
+        if _select(recipe) == "threshold":
+            yield Conflict(
+                "partial", "select", "`threshold` compares options, not the edges that betas weigh"
+            )
+    if components(recipe.get("prune")) and _name(recipe, "sampler") in PATHS:
+        yield Conflict(
+            "prune",
+            "sampler",
+            f"`{_name(recipe, 'sampler')}` learns no weights by which options could go",
+        )
+
+
 RULES: tuple[Callable[[Settings], Iterator[Conflict]], ...] = (
     _sampler,
     _steps,
     _perturb,
     _regularize,
     _stop,
+    _edits,
 )
 
 

@@ -38,10 +38,11 @@ def argmax(
     """The strongest architecture of a mix: table -> decision -> weights of its options.
 
     `edge_weights` (decision -> factor) multiplies strengths, as the edge normalisation of
-    PC-DARTS does. Raises DiscretizeError.
+    PC-DARTS does; where the space has betas they are taken from the mix. Raises DiscretizeError.
     """
     picks: list[tuple[str, str]] = []
     every = {d: row for rows in mix.values() for d, row in rows.items()}
+    edge_weights = {**_betas(space, every), **(edge_weights or {})}
     for table, decisions in space.tables().items():
         weights = mix.get(table, {})
         rules = next((r for r in space.rules if r.table == table), None)
@@ -50,7 +51,7 @@ def argmax(
         if rules is not None:
             for node, identities in rules.rows:
                 here = [rows.pop(i) for i in identities if i in rows]
-                made = _node(here, node, rules, weights, edge_weights or {})
+                made = _node(here, node, rules, weights, edge_weights)
                 chosen = taken.get(node)
                 if chosen is not None:
                     # An edge that is not picked has no operation.
@@ -66,6 +67,16 @@ def argmax(
             picks.extend((subset_identity(table, node), source) for source in sources)
     picks = list(dict.fromkeys(picks))
     return Genotype(space=space.name, picks=tuple(picks))
+
+
+def _betas(space: Space, every: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """The weights of edges by the decision of the edge."""
+    return {
+        d.id.removesuffix("+") + source: weight
+        for d in space.decisions
+        if d.kind == "beta"
+        for source, weight in zip(d.labels, every.get(d.id, ()), strict=False)
+    }
 
 
 #: Kinds of decisions that one option is picked of.

@@ -161,6 +161,19 @@ def _narrow(attrs: Attrs, inp: Shape) -> Shape:
     return inp.with_channels(out)
 
 
+def _channels_from(attrs: Attrs, inp: Shape) -> Shape:
+    _rank(inp)
+    first, stride = _int(attrs, "first"), _int(attrs, "stride")
+    _need(first < inp.channels, f"{inp} has no channel {first}")
+    return Shape(inp.kind, (inp.channels - first, *(strided(n, stride) for n in inp.space)))
+
+
+def _shuffle(attrs: Attrs, inp: Shape) -> Shape:
+    _rank(inp)
+    _int(attrs, "groups")
+    return inp
+
+
 def _linear(attrs: Attrs, inp: Shape) -> Shape:
     _need(inp.kind in ("features", "sequence"), f"it needs features; {inp} arrives (flatten?)")
     return inp.with_channels(_int(attrs, "out"))
@@ -450,6 +463,22 @@ OPS: Mapping[str, OpSpec] = MappingProxyType(
                 "a vector per token",
             ),
             OpSpec("narrow", (_OUT,), _narrow, _free, "the first `out` channels"),
+            OpSpec(
+                "channels_from",
+                (Param("first", "int"), Param("stride", "int", 1)),
+                _channels_from,
+                _free,
+                "the channels behind the first ones, max-pooled where it strides",
+            ),
+            OpSpec(
+                "channel_shuffle",
+                (Param("groups", "int"),),
+                _shuffle,
+                _free,
+                "the channels of every group in turn",
+            ),
+            _plain("scaled", "a number times the input", Param("by", "number", 1.0)),
+            _plain("dropped", "dropout whose p a search sets", Param("p", "number", 0.0)),
             OpSpec("fold", (Param("n", "int"),), _fold, _free, "pieces into the batch"),
             OpSpec("unfold", (Param("n", "int"),), _unfold, _free, "pieces back out of the batch"),
         )

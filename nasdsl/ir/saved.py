@@ -136,6 +136,12 @@ SAVED: Mapping[str, Rule] = MappingProxyType(
         "attention": _attention,
         "token": _view,
         "embed": _weighted,
+        "channels_from": lambda prim: (
+            _view(prim) if prim.get("stride") == 1 else Saved(input=True, indices=prim.out.size)
+        ),
+        "channel_shuffle": _nothing,
+        "scaled": _nothing,
+        "dropped": _dropout,
         "fold": _view,
         "unfold": _view,
     }

@@ -258,6 +258,7 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     "a part of the channels through the mixed operation",
                     P("fraction", "fraction"),
                     P("edge_norm", "bool", False),
+                    runs=True,
                 ),
             ),
             "entangle": (
@@ -268,9 +269,12 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                 _spec("adapters", "low-rank adapters", P("rank", "int"), P("on", "any", None)),
             ),
             "prune": (
-                _spec("top", "keeps the n best options of each decision", P("n", "int")),
+                _spec("top", "keeps the n best options of each decision", P("n", "int"), runs=True),
                 _spec(
-                    "drop", "drops a fraction of the original options", P("fraction", "fraction")
+                    "drop",
+                    "drops a fraction of the original options",
+                    P("fraction", "fraction"),
+                    runs=True,
                 ),
             ),
             "select": (

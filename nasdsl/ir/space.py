@@ -57,7 +57,7 @@ class Network:
 class Decision:
     """One decision: its identity, the table that owns it, its options.
 
-    `kind` is `op`, `value`, `depth` or `subset`; `nested[i]` are decisions that exist only
+    `kind` is `op`, `value`, `depth`, `subset`, or in a supernet `beta` (weights of edges); `nested[i]` are decisions that exist only
     when option i is taken. `count` is given where options are not listed (numeric domains):
     then a pick is the text of a number from `low` to `high`, and `log` says that their ratios
     matter and not their differences.
@@ -190,6 +190,8 @@ def groups(decisions: tuple[Decision, ...], rules: tuple[TableRules, ...]) -> tu
             picks.update((f"{table.table}/{node}<-*", pick) for node in pick.targets)
     found: dict[str, Group] = {}
     for decision in decisions:
+        if decision.kind == "beta":  # weighs edges, decides nothing by itself
+            continue
         if decision.kind == "subset":
             some = picks.get(decision.id)
             count = some.count if some is not None else None

@@ -18,16 +18,44 @@ from nasdsl.oneshot.arch import ArchParameters
 
 
 @torch.no_grad()
-def weights(new: Supernet, old: Mapping[str, Tensor]) -> list[str]:
-    """Copy what fits from a state dict; the names of what stays fresh."""
+def weights(new: Supernet, old: Supernet, *, widen: bool = False) -> list[str]:
+    """Copy what both have; the names of what stays fresh.
+
+    With `widen` a larger operation computes on its first channels what the smaller one did
+    (Net2Net, arXiv 1511.05641): the old weights lead, old outputs do not read new inputs, and
+    weights of new outputs are fresh. That holds operation by operation, as where `partial`
+    grows; where the whole network gets wider, channels of joined parts move and those
+    operations learn anew.
+    """
+    before = old.state_dict()
     fresh = []
     for name, value in new.state_dict().items():
-        found = old.get(name)
-        if found is None or found.shape != value.shape:
-            fresh.append(name)
-        else:
+        found = before.get(name)
+        if found is not None and found.shape == value.shape:
             value.copy_(found)
+        elif found is None or not widen or not _widened(name, value, found):
+            fresh.append(name)
     return fresh
+
+
+def _widened(name: str, value: Tensor, found: Tensor) -> bool:
+    """Put a smaller weight into a larger one of an operation; whether it fits."""
+    if value.dim() != found.dim() or any(
+        a < b for a, b in zip(value.shape, found.shape, strict=True)
+    ):
+        return False
+    if value.shape[2:] != found.shape[2:]:
+        return False
+    rows = found.shape[0]
+    if value.dim() > 1:
+        value[:rows, found.shape[1] :] = 0
+        value[:rows, : found.shape[1]] = found
+    elif "factorized_reduce.bn." in name:
+        # Channels of a halving are (half, channel).
+        value.view(2, -1)[:, : rows // 2] = found.view(2, -1)
+    else:
+        value[:rows] = found
+    return True
 
 
 def columns(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
-from nasdsl.ir.config import Settings
+from nasdsl.ir.config import Settings, Word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,33 @@ def phases_of(recipe: Settings) -> tuple[Phase, ...]:
         found.append(Phase(name=name, settings=settings, own=own, first=first, epochs=epochs))
         first += epochs
     return tuple(found)
+
+
+#: What may survive from the phase before.
+CARRIED = ("weights", "arch")
+
+
+def carried(settings: Settings) -> frozenset[str]:
+    """What a phase takes over: `carry = {weights, arch}`, which is also the default.
+
+    `none` is nothing. Names it does not know are refused where a run is planned.
+    """
+    for slot, value in settings.values:
+        if slot == "carry":
+            return frozenset(_names(value))
+    return frozenset(CARRIED)
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    match value:
+        case None:
+            return ()
+        case Word():
+            return () if value.text == "none" else (value.text,)
+        case tuple() | list() | frozenset() | set():
+            return tuple(str(v) for v in value)
+        case _:
+            return (str(value),)
 
 
 def phase_at(phases: tuple[Phase, ...], epoch: int) -> int:

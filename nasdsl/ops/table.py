@@ -8,7 +8,7 @@ from types import MappingProxyType
 from torch import nn
 
 from nasdsl.ir.op import Prim
-from nasdsl.ops import conv, norm, plain, pool, sequence
+from nasdsl.ops import conv, edits, norm, plain, pool, sequence
 
 MODULES: Mapping[str, Callable[[Prim], nn.Module]] = MappingProxyType(
     {
@@ -43,6 +43,10 @@ MODULES: Mapping[str, Callable[[Prim], nn.Module]] = MappingProxyType(
         "token": lambda prim: sequence.Token(prim.integer("index")),
         "embed": lambda prim: sequence.Embed(prim.integer("vocabulary"), prim.out.channels),
         "narrow": plain.narrow,
+        "channels_from": edits.channels_from,
+        "channel_shuffle": edits.channel_shuffle,
+        "scaled": edits.scaled,
+        "dropped": edits.dropped,
         "fold": lambda prim: sequence.Fold(),
         "unfold": lambda prim: sequence.Unfold(prim.integer("n")),
     }

@@ -12,7 +12,7 @@ from nasdsl.diagnostics.model import CompileError
 from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.driver import Loaded, UnknownName
 from nasdsl.ir import schema
-from nasdsl.ir.config import Component, Settings, components, show
+from nasdsl.ir.config import Component, Settings, Steps, components, show
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.limits import Limits
 from nasdsl.ir.shape import Shape
@@ -21,6 +21,7 @@ from nasdsl.lowering.blocks import Block
 from nasdsl.lowering.program import Program
 from nasdsl.lowering.scope import Closure, Context, parameter
 from nasdsl.lowering.values import Given, value_of
+from nasdsl.oneshot.phases import CARRIED, carried, phases_of
 
 KINDS = ("space", "recipe", "dataset", "split", "train")
 #: What a run takes where the file says nothing.
@@ -242,12 +243,37 @@ def _settings(item: Item, **options: Any) -> Settings:
 
 def refused(recipe: Settings) -> list[str]:
     """What of a recipe is checked but not run by this version."""
+    stretches = [phase.settings for phase in phases_of(recipe)]
+    reasons = [reason for settings in stretches for reason in _stretch(settings)]
+    if stretches and all(s.get("arch") is None for s in stretches):
+        steps = [s.get("step") for s in stretches]
+        if not all(isinstance(s, Component) and s.name == "weights_only" for s in steps):
+            reasons.append("it has no `arch`")
+    if isinstance(prune := stretches[0].get("prune"), Component):
+        reasons.append(
+            f"`prune = {show(prune)}` acts at the start of a phase, and the first has nothing to "
+            f"go by (`steps({{10: {show(prune)}}})` says when)"
+        )
+    return list(dict.fromkeys(reasons))
+
+
+#: Slots that any value is right for, or that are checked where the space is known.
+_CHECKED = ("epochs", "batch", "augment", "drop_op", "aux_skip")
+
+
+def _stretch(recipe: Settings) -> list[str]:
+    """What of a phase is not run."""
     reasons: list[str] = []
+    unknown = sorted(carried(recipe) - set(CARRIED))
+    if unknown:
+        reasons.append(f"`carry` knows {' and '.join(CARRIED)}, not `{unknown[0]}`")
     for slot, value in recipe.values:
-        if value is None or slot in ("epochs", "batch", "augment", "carry"):
+        if value is None or slot in _CHECKED or slot == "carry":
             continue
-        if slot in ("drop_path", "drop_op", "aux", "aux_skip"):
+        if slot in ("drop_path", "aux"):
             reasons.append(f"`{slot} = {show(value)}`")
+            continue
+        if slot == "prune" and isinstance(value, Steps):
             continue
         found = components(value)
         if not found:
@@ -255,8 +281,6 @@ def refused(recipe: Settings) -> list[str]:
         for component in found:
             reasons.extend(_refused(slot, component))
     needed = ["sampler", "weights", "epochs", "batch"]
-    if not isinstance(step := recipe.get("step"), Component) or step.name != "weights_only":
-        needed.append("arch")
     reasons.extend(f"it has no `{slot}`" for slot in needed if recipe.get(slot) is None)
     return reasons
 
@@ -266,8 +290,6 @@ def _refused(slot: str, value: Component) -> list[str]:
     spec = schema.SLOTS.get(family, {}).get(value.name)
     if spec is None or not spec.runs:
         return [f"`{slot} = {show(value)}`"]
-    if value.name == "argmax" and (value.get("limit") or value.get("cells")):
-        return ["`select = argmax(limit, cells)`"]
     return []
 
 

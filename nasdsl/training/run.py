@@ -20,7 +20,10 @@ from nasdsl.ir.config import show
 from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype, loads
 from nasdsl.ir.printer import digest
+from nasdsl.oneshot import edits
+from nasdsl.oneshot.phases import phases_of
 from nasdsl.oneshot.samplers.table import SAMPLERS
+from nasdsl.passes.edges import PassError
 from nasdsl.training import plan as plans
 from nasdsl.training import record
 from nasdsl.training.archive import archive
@@ -138,6 +141,13 @@ def check_fit(plan: Plan, prepared: inputs.Inputs) -> None:
             "the parameter `data` follows its data set)"
         )
     sampler = plan.recipe.get("sampler")
+    for phase in phases_of(plan.recipe):
+        network = phase.settings.network
+        own = plan.space(network=dict(network)) if network != plan.recipe.network else space
+        try:
+            edits.edited(own, phase.settings, {})
+        except PassError as error:
+            raise plans.PlanError(str(error)) from None
     check_executable(space, one_hot=SAMPLERS[sampler.name](sampler).one_hot)
     searched = {c.decision for _, c in cost.choices(space.supernet)}
     needed = {c.decision for _, c in cost.choices(space.target)}

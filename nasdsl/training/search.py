@@ -13,19 +13,19 @@ from torch import Tensor, nn
 from nasdsl.codegen.emit import NotExecutable
 from nasdsl.codegen.supernet import Supernet
 from nasdsl.ir import discretize
-from nasdsl.ir.config import Component, Schedule, Settings, value_at
+from nasdsl.ir.config import Component, Schedule, Settings, Steps, value_at
 from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.limits import Limits
 from nasdsl.ir.resolve import resolve
 from nasdsl.ir.space import Space
-from nasdsl.oneshot import carry, optimizers
+from nasdsl.oneshot import carry, edits, optimizers, pruning
 from nasdsl.oneshot.arch import ArchParameters
 from nasdsl.oneshot.compose import compose
 from nasdsl.oneshot.held import Held
 from nasdsl.oneshot.metrics import Meter, evaluate
 from nasdsl.oneshot.parts import Parts, Stateful, Verdict
-from nasdsl.oneshot.phases import Phase, phase_at, phases_of
+from nasdsl.oneshot.phases import Phase, carried, phase_at, phases_of
 from nasdsl.oneshot.samplers.sample import picks
 from nasdsl.oneshot.session import Clock, Session
 from nasdsl.passes.prune import prune
@@ -72,6 +72,8 @@ class Search:
         self.changed: dict[str, float] = {}
         #: Labels that are left of the decisions that were pruned.
         self.kept: dict[str, tuple[str, ...]] = {}
+        #: What stayed fresh where the last phase began, for the log.
+        self.fresh: dict[str, Any] = {}
         self.noise = derived_generator(seed, "sampler")
         self._enter(0)
         extra = getattr(self.session.parts.select, "extra_epochs", None)
@@ -85,14 +87,52 @@ class Search:
 
     def _enter(self, index: int) -> None:
         """Build the session of a phase."""
-        phase = self.phases[index]
         self.index = index
+        phase = self.phases[index]
+        self.train = self._stream(phase, "train")
+        self.valid = self._stream(phase, "valid")
+        self.session = self._session(self._space(phase), phase)
+
+    def _space(self, phase: Phase) -> Space:
+        """The space of a phase's supernet, edited as the recipe says. Raises PassError."""
         space = self.space
         if self.space_of is not None and phase.settings.network != self.recipe.network:
             space = self.space_of(dict(phase.settings.network))
-        self.train = self._stream(phase, "train")
-        self.valid = self._stream(phase, "valid")
-        self.session = self._session(space, phase)
+        return edits.edited(space, phase.settings, self.kept)
+
+    def _next(self, index: int) -> None:
+        """Go on into a phase: prune, build its session, carry what its `carry` says.
+
+        The optimizers are new; what they remember goes with weights and alphas that are carried.
+        """
+        old = self.session
+        settings = self.phases[index].settings
+        self._keep(settings.get("prune"))
+        self._enter(index)
+        new, what = self.session, carried(settings)
+        selects = old.parts.select, new.parts.select
+        if isinstance(selects[0], Stateful) and type(selects[0]) is type(selects[1]):
+            # What was decided stays decided.
+            selects[1].restore(*selects[0].state())  # type: ignore[attr-defined]
+        self.fresh = {}
+        if "weights" in what:
+            fresh = carry.weights(new.supernet, old.supernet, widen=True)
+            carry.optimizer_state(
+                new.weight_optimizer, new.weights, old.weight_optimizer, old.weights
+            )
+            self.fresh = {"fresh": len(fresh)}
+        # What never moved has nothing to hand on: `init` of this phase holds.
+        if "arch" in what and old.arch_optimizer is not None:
+            carry.alphas(new.arch, old.arch)
+            carry.alpha_state(new.arch_optimizer, new.arch, old.arch_optimizer, old.arch)
+
+    def _keep(self, component: Any) -> None:
+        """Note which options a `prune` of a phase keeps, by the mix of now."""
+        if not isinstance(component, Component):
+            return
+        self.kept |= pruning.keep_of(
+            self.session.space, self.space, component, self.session.mix_by_decision()
+        )
 
     def _stream(self, phase: Phase, part: str) -> Stream:
         """Batches of one half. Images that the architecture is trained on are never augmented."""
@@ -172,7 +212,7 @@ class Search:
         space = prune(session.space, keep)
         self.kept |= {d: tuple(labels) for d, labels in keep.items()}
         self._structure(space)
-        carry.weights(session.supernet, old.supernet.state_dict())
+        carry.weights(session.supernet, old.supernet)
         carry.alphas(session.arch, old.arch)
         carry.optimizer_state(
             session.weight_optimizer, session.weights, old.weight_optimizer, old.weights
@@ -196,8 +236,28 @@ class Search:
     def begin(self, epoch: int) -> int:
         index = phase_at(self.phases, epoch)
         if index != self.index:
-            self._enter(index)
+            self._next(index)
+        self._prune_at(epoch)
         return self.train.batches_per_pass
+
+    def _prune_at(self, epoch: int) -> None:
+        """`prune = steps({epoch: …})`: what is due when an epoch begins.
+
+        Doing it twice changes nothing, so an epoch may begin again after a restore.
+        """
+        phase = self.phases[self.index]
+        events = phase.settings.get("prune")
+        if not isinstance(events, Steps):
+            return
+        own = "prune" in phase.own
+        first, total = (phase.first, phase.epochs) if own else (0, self.epochs)
+        for time, component in events.entries:
+            if round(time.epochs(total)) == epoch - first:
+                found = pruning.keep_of(
+                    self.session.space, self.space, component, self.session.mix_by_decision()
+                )
+                if found:
+                    self.rebuild(found)
 
     def step(self, epoch: int, number: int) -> None:
         session, phase = self.session, self.phases[self.index]
@@ -209,6 +269,7 @@ class Search:
         if epoch >= self.base:
             self._tune((epoch - self.base) * length + number, length)
         session.supernet.train()
+        edits.follow(session)
         session.parts.step.run(session)
 
     def _tune(self, step: int, length: int) -> None:
@@ -256,8 +317,10 @@ class Search:
         mix = session.mix_by_decision()
         so_far = getattr(session.parts.select, "so_far", None)
         genotype = so_far(session) if so_far else discretize.argmax(session.space, mix)
+        fresh, self.fresh = self.fresh, {}
         return {
             **losses,
+            **fresh,
             **said,
             "lr": session.weight_optimizer.param_groups[0]["lr"],
             "entropy": {
@@ -337,11 +400,15 @@ class Search:
     def _one_hot(self, genotype: Genotype) -> dict[str, Tensor]:
         """The genotype as a mix; edges that are not kept weigh nothing."""
         found = {}
+        betas = {d.id for d in self.session.space.decisions if d.kind == "beta"}
         for name, table in self.session.supernet.tables.items():
             mix = torch.zeros(table.shape, device=self.device)
             for row, (decision, labels) in enumerate(
                 zip(table.decisions, table.labels, strict=True)
             ):
+                if decision in betas:
+                    # Every edge that is kept has weight one.
+                    mix[row, : len(labels)] = 1.0
                 for label in genotype.of(decision):
                     mix[row, labels.index(label)] = 1.0
             found[name] = mix
@@ -356,12 +423,15 @@ class Search:
     ) -> tuple[float, float]:
         buffers = {n: b.clone() for n, b in model.named_buffers()}
         model.train()
+        edits.follow(self.session)
+        edits.calm(model)
         try:
             return evaluate(Laid(model, self.session.layout), batches, mix, *pick)
         finally:
             with torch.no_grad():
                 for n, b in model.named_buffers():
                     b.copy_(buffers[n])
+            edits.follow(self.session)
 
     # ---- state
 
@@ -381,6 +451,10 @@ class Search:
             "finished": self.finished,
             "base": self.base,
             "changed": self.changed,
+            "clocks": [
+                [c.step, c.steps, c.steps_per_epoch] for c in (session.clock, session.whole)
+            ],
+            "fresh": self.fresh,
             "kept": {d: list(labels) for d, labels in self.kept.items()},
             "train": self.train.state(),
             "valid": self.valid.state(),
@@ -394,14 +468,16 @@ class Search:
 
     def restore(self, tensors: dict[str, dict[str, Tensor]], values: dict[str, Any]) -> None:
         self.finished = bool(values["finished"])
-        if values["phase"] != self.index:
-            self._enter(int(values["phase"]))
         # The structure first: only then everything has a place.
         self.kept = {d: tuple(labels) for d, labels in values.get("kept", {}).items()}
-        if self.kept:
-            self._structure(prune(self.session.space, self.kept))
+        if values["phase"] != self.index:
+            self._enter(int(values["phase"]))
+        elif self.kept:
+            self._structure(self._space(self.phases[self.index]))
         session = self.session
         self.base = session.base = int(values["base"])
+        self.fresh = dict(values.get("fresh", {}))
+        session.clock, session.whole = (Clock(*c) for c in values["clocks"])
         self.changed = dict(values["changed"])
         if "batch" in self.changed:
             self._restream()

@@ -124,6 +124,10 @@ CASES = {
     "token": (variants({}, {"index": 0}, {"index": -1}), (SEQUENCE,)),
     "embed": ([{"vocabulary": 11, "out": 5}], (Shape("tokens", (6,)),)),
     "narrow": ([{"out": 2}, {"out": 3}], EVERY),
+    "channels_from": (variants({"first": 1}, {"stride": 1}, {"stride": 2}), SPATIAL),
+    "channel_shuffle": ([{"groups": 2}, {"groups": 3}], SPATIAL),
+    "scaled": ([{"by": 0.5}], EVERY),
+    "dropped": ([{"p": 0.3}], EVERY),
     "fold": ([{"n": 3}], (Shape("pieces", (3, 4, 5, 5)),)),
     "unfold": ([{"n": 3}], (FEATURES,)),
 }

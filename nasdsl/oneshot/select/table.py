@@ -15,7 +15,7 @@ from nasdsl.oneshot.select.threshold import Threshold
 
 SELECTORS: Mapping[str, Callable[[Component], Selector]] = MappingProxyType(
     {
-        "argmax": lambda c: Argmax(),
+        "argmax": lambda c: Argmax(c.get("limit"), c.get("cells")),
         "evolution": Asked.of,
         "random": Asked.of,
         "regularized": Asked.of,

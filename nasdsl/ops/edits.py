@@ -1,0 +1,89 @@
+"""What graph edits put into supernets: channels that pass by, shuffled, scaled, dropped."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nasdsl.ir.op import Prim
+
+
+class ChannelsFrom(nn.Module):
+    """The channels from `first` on, max-pooled over `stride` with windows that cover the border."""
+
+    def __init__(self, first: int, stride: int) -> None:
+        super().__init__()
+        self.first = first
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        rest = x.narrow(1, self.first, x.shape[1] - self.first)
+        if self.stride == 1:
+            return rest
+        pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[x.dim() - 3]
+        pooled: Tensor = pool(rest, self.stride, self.stride, ceil_mode=True)
+        return pooled
+
+
+def channels_from(prim: Prim) -> nn.Module:
+    return ChannelsFrom(prim.integer("first"), prim.integer("stride"))
+
+
+def shuffled(channels: int, groups: int) -> list[int]:
+    """Where each channel of a shuffle comes from.
+
+    (groups, channels / groups) is transposed (ShuffleNet, arXiv 1707.01083): of 8 channels in 4
+    groups 0 2 4 6 1 3 5 7. Where groups do not divide the channels, the last one is filled up and
+    what fills it is left out again.
+    """
+    each = -(-channels // groups)
+    order = [g * each + i for i in range(each) for g in range(groups)]
+    return [c for c in order if c < channels]
+
+
+class ChannelShuffle(nn.Module):
+    """The channels in the order of `shuffled`."""
+
+    order: Tensor
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.groups = groups
+        # Made on the CPU also where modules are made without memory; it is no weight.
+        order = torch.tensor(shuffled(channels, groups), device="cpu")
+        self.register_buffer("order", order, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.channels % self.groups == 0:
+            split = x.unflatten(1, (self.groups, self.channels // self.groups))
+            return split.transpose(1, 2).flatten(1, 2)
+        return x.index_select(1, self.order)
+
+
+def channel_shuffle(prim: Prim) -> nn.Module:
+    return ChannelShuffle(prim.inp.channels, prim.integer("groups"))
+
+
+class Scaled(nn.Module):
+    """`by` times the input; a search sets `by` from step to step."""
+
+    def __init__(self, by: float) -> None:
+        super().__init__()
+        self.by = by
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.by
+
+
+def scaled(prim: Prim) -> nn.Module:
+    return Scaled(prim.number("by"))
+
+
+class Dropped(nn.Dropout):
+    """Dropout whose `p` a search sets from step to step."""
+
+
+def dropped(prim: Prim) -> nn.Module:
+    return Dropped(prim.number("p"))
