@@ -300,6 +300,8 @@ class Search:
             k: dict(zip(_MEASURED, m.read(), strict=True)) for k, m in read.items() if m.count
         }
         self._clear()
+        # A rule may rebuild the supernet, and with it the optimizer.
+        rate = session.weight_optimizer.param_groups[0]["lr"]
         searching = epoch < self.base
         verdict = None
         if session.parts.stop is not None and searching:
@@ -322,7 +324,7 @@ class Search:
             **losses,
             **fresh,
             **said,
-            "lr": session.weight_optimizer.param_groups[0]["lr"],
+            "lr": rate,
             "entropy": {
                 t: sum(map(discretize.entropy, rows.values())) / max(1, len(rows))
                 for t, rows in mix.items()
@@ -522,12 +524,15 @@ def _changed(recipe: Settings, changes: Mapping[str, float]) -> Settings:
 def _tuned(recipe: Settings, steps: int, length: int) -> Settings:
     """The recipe with the learning rate of the epochs behind the search."""
     weights = recipe.get("weights")
-    first, last = (
-        value_at(weights.get("lr"), step=s, steps=steps, steps_per_epoch=length)
-        for s in (0, steps - 1)
+    lr = weights.get("lr")
+    start = Fraction(value_at(lr, step=0, steps=steps, steps_per_epoch=length)) / 10
+    # A schedule held per epoch never reaches its end, which is the lowest rate of the search.
+    last = (
+        lr.end
+        if isinstance(lr, Schedule)
+        else Fraction(value_at(lr, step=steps - 1, steps=steps, steps_per_epoch=length))
     )
-    start = Fraction(first) / 10
-    rate = Schedule("cosine", start, min(start, Fraction(last)), per_epoch=True)
+    rate = Schedule("cosine", start, min(start, last), per_epoch=True)
     values = tuple((s, v.with_arg("lr", rate) if s == "weights" else v) for s, v in recipe.values)
     return replace(recipe, values=values)
 
