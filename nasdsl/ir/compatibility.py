@@ -94,6 +94,16 @@ def _steps(recipe: Settings) -> Iterator[Conflict]:
             )
 
 
+def _alone(recipe: Settings) -> Iterator[Conflict]:
+    select, alone = _select(recipe), _step(recipe) == "stand_alone"
+    if select == "halving" and not alone:
+        yield Conflict("select", "step", "it compares networks that `stand_alone` trains")
+    if select in READS_MIX and alone:
+        yield Conflict("step", "select", f"there is no mixture for `{select}` to read")
+    if alone and recipe.get("sampler") is not None:
+        yield Conflict("sampler", "step", "no supernet is trained that could be sampled")
+
+
 def _declared(recipe: Settings, slot: str) -> bool:
     return any(key == slot for key, _ in recipe.values)
 
@@ -162,6 +172,7 @@ def _edits(recipe: Settings) -> Iterator[Conflict]:
 
 RULES: tuple[Callable[[Settings], Iterator[Conflict]], ...] = (
     _sampler,
+    _alone,
     _steps,
     _perturb,
     _regularize,

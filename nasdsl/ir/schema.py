@@ -212,7 +212,9 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     runs=True,
                 ),
                 _spec("weights_only", "weights alone are trained", runs=True),
-                _spec("stand_alone", "architectures trained one by one", P("epochs", "int")),
+                _spec(
+                    "stand_alone", "architectures trained one by one", P("epochs", "int"), runs=True
+                ),
             ),
             "freeze": (
                 _spec(
@@ -363,6 +365,7 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     P("eta", "int"),
                     P("epochs", "any"),
                     P("score", "any"),
+                    runs=True,
                 ),
             ),
             "loss": (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 
 from nasdsl.ir.canonical import Canonical
@@ -72,12 +72,16 @@ class Pool:
             return sample_within(self.limits, rng)
         return sample(self.limits.space, rng)
 
-    def fresh(self, rng: random.Random) -> Iterator[Genotype]:
-        """Random architectures that were not evaluated yet, until `PATIENCE` draws give none."""
+    def fresh(self, rng: random.Random, seen: Container[str] = frozenset()) -> Iterator[Genotype]:
+        """Random architectures that were not evaluated yet, until `PATIENCE` draws give none.
+
+        `seen` are identities that are left out as well.
+        """
         missed = 0
         while missed < PATIENCE:
             genotype = self.draw(rng)
-            if self.known(genotype):
+            key = self.identity(genotype)
+            if key in self.judged or key in seen:
                 missed += 1
                 continue
             missed = 0
