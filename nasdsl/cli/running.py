@@ -245,9 +245,11 @@ def _describe(plan: Any, form: str) -> None:
 
     space = plan.space()
     sampler = plan.recipe.get("sampler")
+    one_hot = sampler is not None and SAMPLERS[sampler.name](sampler).one_hot
     supernet = cost.of_network(space.supernet)
     try:
-        check_executable(space, one_hot=SAMPLERS[sampler.name](sampler).one_hot)
+        if sampler is not None:
+            check_executable(space, one_hot=one_hot)
     except NotExecutable as error:
         say(f"note: this version does not search it: {error}")
     found = {

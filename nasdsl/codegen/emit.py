@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from nasdsl.codegen import entangle, rounds, widths
+from nasdsl.codegen.two import Two
 from nasdsl.codegen.widths import Widths
 from nasdsl.ir.cell import (
     After,
@@ -77,7 +78,8 @@ class OnePath(nn.Module):
     """A choice of which only the picked operation runs.
 
     The value is `w[pick] * op[pick](x)`; the weights of the other operations, zero in a
-    one-hot mix, are added so that gradients reach them (GDAS, arXiv 1910.04465). A branch with
+    one-hot mix, are added so that gradients reach them (GDAS, arXiv 1910.04465). For a pick of
+    `Two` the second operation runs as well (ProxylessNAS, arXiv 1812.00332). A branch with
     decisions inside, one of `open_`, takes their rows and picks as well.
     """
 
@@ -89,11 +91,17 @@ class OnePath(nn.Module):
             self.add_module(label, branch)
 
     def forward(self, x: Tensor, w_K: Tensor, pick: int, *inside: Any) -> Tensor:
+        y = w_K[pick] * self.run(x, pick, inside)
+        if isinstance(pick, Two):
+            return y + w_K[pick.other] * self.run(x, pick.other, inside)
+        return y + (w_K.sum() - w_K[pick])
+
+    def run(self, x: Tensor, pick: int, inside: tuple[Any, ...]) -> Tensor:
+        """One operation alone."""
         label = self.labels[pick]
         branch = self.get_submodule(label)
-        y = branch(x, *inside) if label in self.open else branch(x)
-        others = w_K.sum() - w_K[pick]
-        return w_K[pick] * y + others
+        y: Tensor = branch(x, *inside) if label in self.open else branch(x)
+        return y
 
 
 class Inner(OnePath):

@@ -72,6 +72,10 @@ def _sampler(recipe: Settings) -> Iterator[Conflict]:
             "sampler",
             f"`{name}` learns no weights of options that `{_select(recipe)}` could read",
         )
+    if one_hot(recipe) and _select(recipe) == "perturbation":
+        yield Conflict(
+            "select", "sampler", "it takes options out of a mixture; one path alone has none"
+        )
     if name == "fair_path" and step != "weights_only":
         yield Conflict("sampler", "step", "several paths share one step of `weights_only`")
 
@@ -88,6 +92,16 @@ def _steps(recipe: Settings) -> Iterator[Conflict]:
             yield Conflict(
                 "step", "weights", f"it looks one step of `sgd` ahead; the weights move by `{name}`"
             )
+
+
+def _alone(recipe: Settings) -> Iterator[Conflict]:
+    select, alone = _select(recipe), _step(recipe) == "stand_alone"
+    if select == "halving" and not alone:
+        yield Conflict("select", "step", "it compares networks that `stand_alone` trains")
+    if select in READS_MIX and alone:
+        yield Conflict("step", "select", f"there is no mixture for `{select}` to read")
+    if alone and recipe.get("sampler") is not None:
+        yield Conflict("sampler", "step", "no supernet is trained that could be sampled")
 
 
 def _declared(recipe: Settings, slot: str) -> bool:
@@ -162,6 +176,7 @@ def _edits(recipe: Settings) -> Iterator[Conflict]:
 
 RULES: tuple[Callable[[Settings], Iterator[Conflict]], ...] = (
     _sampler,
+    _alone,
     _steps,
     _perturb,
     _regularize,

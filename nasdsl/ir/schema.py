@@ -81,7 +81,7 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                 ),
                 _spec("uniform_path", "one uniformly drawn option per decision", runs=True),
                 _spec("fair_path", "every option once before one update", runs=True),
-                _spec("two_path", "two drawn options per decision"),
+                _spec("two_path", "two drawn options per decision", runs=True),
             ),
             "mix": (
                 _spec("attention", "attention over the alphas of each edge"),
@@ -212,7 +212,9 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     runs=True,
                 ),
                 _spec("weights_only", "weights alone are trained", runs=True),
-                _spec("stand_alone", "architectures trained one by one", P("epochs", "int")),
+                _spec(
+                    "stand_alone", "architectures trained one by one", P("epochs", "int"), runs=True
+                ),
             ),
             "freeze": (
                 _spec(
@@ -311,6 +313,7 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     _EVERY,
                     P("history", "int", Fraction(4)),
                     P("batch_step", "int", _ZERO),
+                    runs=True,
                     positional=0,
                 ),
                 _spec(
@@ -320,6 +323,7 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     _EVERY,
                     P("order", "word", "random", ("random", "forward")),
                     P("norm", "word", "batch", ("batch", "running")),
+                    runs=True,
                     positional=0,
                 ),
                 _spec(
@@ -334,6 +338,7 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     P("algorithm", "word", "plain", ("plain", "nsga2")),
                     P("score", "any"),
                     P("calibrate", "int", None),
+                    runs=True,
                     positional=0,
                 ),
                 _spec(
@@ -342,6 +347,26 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     P("samples", "int"),
                     P("score", "any"),
                     P("distinct", "bool", False),
+                    P("calibrate", "int", None),
+                    runs=True,
+                ),
+                _spec(
+                    "regularized",
+                    "evolution in which the oldest dies",
+                    P("samples", "int"),
+                    P("population", "int", Fraction(100)),
+                    P("parents", "int", Fraction(25)),
+                    P("score", "any"),
+                    P("calibrate", "int", None),
+                    runs=True,
+                ),
+                _spec(
+                    "local",
+                    "to better neighbours, from several starts",
+                    P("samples", "int"),
+                    P("score", "any"),
+                    P("calibrate", "int", None),
+                    runs=True,
                 ),
                 _spec(
                     "halving",
@@ -350,6 +375,7 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     P("eta", "int"),
                     P("epochs", "any"),
                     P("score", "any"),
+                    runs=True,
                 ),
             ),
             "loss": (

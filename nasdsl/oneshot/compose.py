@@ -40,6 +40,8 @@ def compose(recipe: Settings) -> Parts:
         sampler=named["sampler"],
         step=named["step"],
         select=named["select"],
+        # What a selection has decided holds in every mix.
+        transforms=(named["select"],) if hasattr(named["select"], "apply") else (),
         perturb=named.get("perturb"),
         stop=named.get("stop"),
         penalties=penalties,

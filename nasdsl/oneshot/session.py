@@ -19,6 +19,7 @@ from nasdsl.ir.config import Settings, Time, value_at
 from nasdsl.ir.space import Space
 from nasdsl.oneshot import optimizers
 from nasdsl.oneshot.arch import ArchParameters
+from nasdsl.oneshot.held import Held
 from nasdsl.oneshot.metrics import Meter
 from nasdsl.oneshot.parts import ARCH, WEIGHTS, Parts
 from nasdsl.oneshot.samplers.sample import Sample
@@ -82,6 +83,10 @@ class Session:
     #: Parameters that move, by name.
     weights: dict[str, nn.Parameter] = field(default_factory=dict)
     alphas: dict[str, nn.Parameter] = field(default_factory=dict)
+    #: What selection rules measure on; None in a session that is only stepped.
+    held: Held | None = None
+    #: Epochs of the search itself; what a selection rule adds comes behind.
+    base: int = 0
 
     # ---- time
 
@@ -107,8 +112,10 @@ class Session:
         """
         if role == WEIGHTS:
             with torch.no_grad():
-                return self._sample(alphas or self.arch.detached())
-        return self._sample(alphas or self.arch.alphas())
+                return self._sample(alphas or self.arch.detached(), self.parts.sampler.sample)
+        # A sampler may draw otherwise for the move of the architecture.
+        draw = getattr(self.parts.sampler, "arch_sample", self.parts.sampler.sample)
+        return self._sample(alphas or self.arch.alphas(), draw)
 
     def weight_samples(self) -> list[Sample]:
         """The mixes of one weight step: one, or the paths that share an update."""
@@ -119,10 +126,8 @@ class Session:
             found: list[Sample] = several(self.arch.detached(), self.supernet.tables, self.noise)
             return found
 
-    def _sample(self, alphas: Mapping[str, Tensor]) -> Sample:
-        sample = self.parts.sampler.sample(
-            alphas, self.supernet.tables, self.noise, self.time("sampler").value
-        )
+    def _sample(self, alphas: Mapping[str, Tensor], draw: Callable[..., Sample]) -> Sample:
+        sample = draw(alphas, self.supernet.tables, self.noise, self.time("sampler").value)
         mix = sample.mix
         for transform in self.parts.transforms:
             mix = transform.apply(self, mix)
@@ -183,7 +188,11 @@ class Session:
         """One step of the architecture optimizer along gradients by name."""
         if self.arch_optimizer is None:
             raise ValueError("this recipe has no `arch`")
+        after = getattr(self.parts.sampler, "moved", None)
+        before = {n: a.clone() for n, a in self.arch.detached().items()} if after else {}
         self._move(ARCH, self.arch_optimizer, self.alphas, gradients)
+        if after is not None:
+            after(before, self.arch.alphas())
 
     def _move(
         self,

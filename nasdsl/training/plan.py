@@ -14,6 +14,7 @@ from nasdsl.driver import Loaded, UnknownName
 from nasdsl.ir import schema
 from nasdsl.ir.config import Component, Settings, Steps, components, show
 from nasdsl.ir.genotype import Genotype
+from nasdsl.ir.limits import Limits
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Space
 from nasdsl.lowering.blocks import Block
@@ -21,6 +22,7 @@ from nasdsl.lowering.program import Program
 from nasdsl.lowering.scope import Closure, Context, parameter
 from nasdsl.lowering.values import Given, value_of
 from nasdsl.oneshot.phases import CARRIED, carried, phases_of
+from nasdsl.oneshot.select.score import ScoreError, scores
 
 KINDS = ("space", "recipe", "dataset", "split", "train")
 #: What a run takes where the file says nothing.
@@ -74,6 +76,19 @@ class Plan:
         for name, value in (network or dict(self.recipe.network)).items():
             given.setdefault(name, value)
         return driver.space(item.loaded, item.name, given, genotype=genotype)
+
+    def limits(self) -> Limits:
+        """What the space and the recipe require of architectures. Raises CompileError."""
+        item = self.items["space"]
+        given: dict[str, Any] = dict(self.parameters)
+        if "data" in _block(item).params:
+            given["data"] = self.data
+        for name, value in self.recipe.network:
+            given.setdefault(name, value)
+        further = tuple(
+            driver.requirement(item.loaded, text, item.name, given) for text in self.recipe.requires
+        )
+        return Limits(self.space(), driver.targets(item.loaded, item.name, given), further)
 
 
 def _block(item: Item) -> Block:
@@ -229,6 +244,11 @@ def _settings(item: Item, **options: Any) -> Settings:
 
 def refused(recipe: Settings) -> list[str]:
     """What of a recipe is checked but not run by this version."""
+    found = components(recipe.get("step"))
+    if found and found[0].name == "stand_alone":
+        return list(dict.fromkeys(_stretch(recipe)))
+    if not recipe.phases and recipe.get("epochs") is None:
+        return list(dict.fromkeys(_stretch(recipe)))
     stretches = [phase.settings for phase in phases_of(recipe)]
     reasons = [reason for settings in stretches for reason in _stretch(settings)]
     if stretches and all(s.get("arch") is None for s in stretches):
@@ -266,7 +286,9 @@ def _stretch(recipe: Settings) -> list[str]:
             reasons.append(f"`{slot}`")
         for component in found:
             reasons.extend(_refused(slot, component))
-    needed = ["sampler", "weights", "epochs", "batch"]
+    step = recipe.get("step")
+    alone = isinstance(step, Component) and step.name == "stand_alone"
+    needed = [] if alone else ["sampler", "weights", "epochs", "batch"]
     reasons.extend(f"it has no `{slot}`" for slot in needed if recipe.get(slot) is None)
     return reasons
 
@@ -276,6 +298,11 @@ def _refused(slot: str, value: Component) -> list[str]:
     spec = schema.SLOTS.get(family, {}).get(value.name)
     if spec is None or not spec.runs:
         return [f"`{slot} = {show(value)}`"]
+    if slot == "select" and value.get("score") is not None:
+        try:
+            scores(value.get("score"))
+        except ScoreError as error:
+            return [str(error)]
     return []
 
 

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from nasdsl.codegen.supernet import check_executable
 from nasdsl.ir import cost
-from nasdsl.ir.config import show
+from nasdsl.ir.config import Component, Settings, show
 from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype, loads
 from nasdsl.ir.printer import digest
@@ -35,6 +35,7 @@ from nasdsl.training.plan import Plan
 from nasdsl.training.record import RunFolder
 from nasdsl.training.retrain import Retrain
 from nasdsl.training.search import Search
+from nasdsl.training.stand_alone import StandAlone
 from nasdsl.version import VERSION
 
 
@@ -83,7 +84,8 @@ def threads_for(plan: Plan) -> int:
     """
     if os.environ.get("OMP_NUM_THREADS", "").isdigit():
         return max(1, int(os.environ["OMP_NUM_THREADS"]))
-    work = cost.of_network(plan.space().supernet).macs * int(plan.recipe.get("batch"))
+    batch = plan.recipe.get("batch") or plan.train.get("batch")
+    work = cost.of_network(plan.space().supernet).macs * int(batch)
     return 1 if work < SMALL_BATCH else os.cpu_count() or 1
 
 
@@ -132,6 +134,12 @@ def begin(plan: Plan, prepared: inputs.Inputs, folder: Path, options: Options) -
     return made
 
 
+def stand_alone(recipe: Settings) -> bool:
+    """Whether a recipe trains architectures one by one."""
+    step = recipe.get("step")
+    return isinstance(step, Component) and step.name == "stand_alone"
+
+
 def check_fit(plan: Plan, prepared: inputs.Inputs) -> None:
     """Refuse a space and a data set that do not fit, before anything is trained."""
     space = plan.space()
@@ -142,6 +150,8 @@ def check_fit(plan: Plan, prepared: inputs.Inputs) -> None:
             f"`{prepared.name}` has {prepared.shape} and {prepared.classes} classes (a space with "
             "the parameter `data` follows its data set)"
         )
+    if stand_alone(plan.recipe):
+        return
     sampler = plan.recipe.get("sampler")
     for phase in phases_of(plan.recipe):
         network = phase.settings.network
@@ -177,14 +187,27 @@ def execute(
     if folder is not None and folder.has("result.json"):
         found = folder.read("result.json")
     else:
-        search = Search(
-            space,
-            plan.recipe,
-            prepared,
-            seed=plan.seed,
-            device=options.device,
-            space_of=lambda network: plan.space(network=network),
-        )
+        search: Search | StandAlone
+        if stand_alone(plan.recipe):
+            search = StandAlone(
+                space,
+                plan.recipe,
+                plan.train,
+                prepared,
+                seed=plan.seed,
+                device=options.device,
+                limits=plan.limits(),
+            )
+        else:
+            search = Search(
+                space,
+                plan.recipe,
+                prepared,
+                seed=plan.seed,
+                device=options.device,
+                space_of=lambda network: plan.space(network=network),
+                limits=plan.limits(),
+            )
         drive(
             search,
             folder=folder.path if folder else None,
@@ -219,11 +242,13 @@ def _dumps(value: Any) -> str:
     return json.dumps(value)
 
 
-def _write_result(folder: RunFolder, found: dict[str, Any], search: Search) -> None:
+def _write_result(folder: RunFolder, found: dict[str, Any], search: Search | StandAlone) -> None:
     # The genotype first: whatever fails after it, the search is not lost.
     folder.write("genotype.json", found["genotype"])
     folder.write_text("genotype.txt", found["text"] + "\n")
     folder.write("result.json", found)
+    if isinstance(search, StandAlone):
+        return
     weights = {
         n: t.detach().cpu().contiguous().clone()
         for n, t in edits.plain(search.session.supernet).state_dict().items()

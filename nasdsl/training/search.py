@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nasdsl.codegen.emit import NotExecutable
 from nasdsl.codegen.supernet import Supernet
 from nasdsl.ir import discretize
-from nasdsl.ir.config import Component, Settings, Steps
+from nasdsl.ir.config import Component, Schedule, Settings, Steps, value_at
 from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype
+from nasdsl.ir.limits import Limits
+from nasdsl.ir.resolve import resolve
 from nasdsl.ir.space import Space
 from nasdsl.oneshot import carry, edits, entangle, lora, optimizers, pruning
 from nasdsl.oneshot.arch import ArchParameters
 from nasdsl.oneshot.compose import compose
+from nasdsl.oneshot.held import Held
 from nasdsl.oneshot.metrics import Meter, evaluate
 from nasdsl.oneshot.parts import Parts, Stateful, Verdict
 from nasdsl.oneshot.phases import Phase, carried, phase_at, phases_of
@@ -30,6 +34,7 @@ from nasdsl.training.data.batches import Evaluation, Stream, derived_generator, 
 from nasdsl.training.data.inputs import Inputs, pipeline
 from nasdsl.training.layout import Laid, layout_for
 from nasdsl.training.loop import State
+from nasdsl.training.reestimate import reestimate
 
 #: What a meter reads.
 _MEASURED = ("loss", "accuracy")
@@ -52,12 +57,16 @@ class Search:
         seed: int,
         device: str,
         space_of: Callable[[Mapping[str, Any]], Space] | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.space, self.recipe, self.inputs = space, recipe, inputs
         self.seed, self.device = seed, torch.device(device)
         self.space_of = space_of
+        self.limits = limits or Limits(space, lambda g: resolve(space.target, g))
         self.phases = phases_of(recipe)
         self.epochs = sum(phase.epochs for phase in self.phases)
+        #: Where the search itself ends, and how many epochs the selection adds.
+        self.base, self.extra = self.epochs, 0
         self.finished = False
         #: Arguments that a rule has changed, by `slot.argument`.
         self.changed: dict[str, float] = {}
@@ -69,6 +78,10 @@ class Search:
         self.fresh: dict[str, Any] = {}
         self.noise = derived_generator(seed, "sampler")
         self._enter(0)
+        extra = getattr(self.session.parts.select, "extra_epochs", None)
+        if extra is not None:
+            self.extra = extra(self.session)
+            self.epochs += self.extra
         # Operations that draw by themselves (dropout, noise) use torch's global generator.
         torch.manual_seed(derived_seed(seed, "operations"))
 
@@ -102,6 +115,10 @@ class Search:
             self.adapted = False
         self._enter(index)
         new, what = self.session, carried(settings)
+        selects = old.parts.select, new.parts.select
+        if isinstance(selects[0], Stateful) and type(selects[0]) is type(selects[1]):
+            # What was decided stays decided.
+            selects[1].restore(*selects[0].state())  # type: ignore[attr-defined]
         self.fresh = {}
         if "weights" in what:
             fresh = carry.weights(new.supernet, old.supernet, widen=True)
@@ -128,7 +145,7 @@ class Search:
         return Stream(
             self.inputs.train,
             parts.search_train if part == "train" else parts.search_valid,
-            batch_size=int(phase.settings.get("batch")),
+            batch_size=int(_changed(phase.settings, self.changed).get("batch")),
             seed=self.seed,
             name=_scoped(f"search.{part}", phase),
             augment=pipeline(phase.settings.get("augment")) if part == "train" else None,
@@ -174,6 +191,22 @@ class Search:
             valid_meter=Meter.on(self.device),
             weights=weights,
             alphas=alphas,
+            base=self.base,
+            held=self._held(int(recipe.get("batch"))),
+        )
+
+    def _held(self, batch: int) -> Held:
+        """Held-out images for selection rules, and training images for statistics."""
+        images, parts = self.inputs.train, self.inputs.parts
+
+        def calibrate(net: nn.Module, count: int) -> None:
+            chosen = parts.search_train[:count]
+            reestimate(net, (x for x, _ in Evaluation(images, chosen, batch_size=batch)))
+
+        return Held(
+            valid=lambda: Evaluation(images, parts.search_valid, batch_size=batch),
+            calibrate=calibrate,
+            limits=self.limits,
         )
 
     # ---- graph edits
@@ -267,10 +300,26 @@ class Search:
         session.clock = Clock(
             (epoch - phase.first) * length + number, phase.epochs * length, length
         )
-        session.whole = Clock(epoch * length + number, self.epochs * length, length)
+        session.whole = Clock(epoch * length + number, self.base * length, length)
+        if epoch >= self.base:
+            self._tune((epoch - self.base) * length + number, length)
         session.supernet.train()
         edits.follow(session)
         session.parts.step.run(session)
+
+    def _tune(self, step: int, length: int) -> None:
+        """Set the clocks of the epochs that a selection adds: only the weights have a schedule.
+
+        As DARTS-PT does: a tenth of the rate, along a cosine of its own, without momentum.
+        """
+        session, end = self.session, self.base * length
+        session.clock = Clock(step, self.extra * length, length)
+        session.whole = Clock(end - 1, end, length)
+        session.own = frozenset({"weights"})
+        if step == 0:
+            session.weight_optimizer.state.clear()
+        settings = _changed(self.phases[self.index].settings, self.changed)
+        session.recipe = _tuned(settings, end, length)
 
     # ---- what is written down
 
@@ -286,21 +335,38 @@ class Search:
             k: dict(zip(_MEASURED, m.read(), strict=True)) for k, m in read.items() if m.count
         }
         self._clear()
-        verdict = session.parts.stop.after_epoch(session, epoch) if session.parts.stop else None
+        # A rule may rebuild the supernet, and with it the optimizer.
+        rate = session.weight_optimizer.param_groups[0]["lr"]
+        searching = epoch < self.base
+        verdict = None
+        if session.parts.stop is not None and searching:
+            verdict = session.parts.stop.after_epoch(session, epoch)
+        said = self._follow(verdict)
+        if verdict is not None and verdict.stop and self.extra:
+            # The selection has its own epochs behind the search.
+            self.base, self.finished = epoch + 1, False
+            session.base = self.base
+        select = getattr(session.parts.select, "after_epoch", None)
+        if select is not None:
+            said |= {f"select.{k}": v for k, v in self._follow(select(session, epoch)).items()}
+        if self.extra and epoch + 1 >= self.base + self.extra:
+            self.finished = True
         mix = session.mix_by_decision()
+        so_far = getattr(session.parts.select, "so_far", None)
+        genotype = so_far(session) if so_far else discretize.argmax(session.space, mix)
         fresh, self.fresh = self.fresh, {}
         return {
             **losses,
             **fresh,
-            **self._follow(verdict),
-            "lr": session.weight_optimizer.param_groups[0]["lr"],
+            **said,
+            "lr": rate,
             "entropy": {
                 t: sum(map(discretize.entropy, rows.values())) / max(1, len(rows))
                 for t, rows in mix.items()
             },
             "mix": mix,
             **self._labels(),
-            "genotype": forms.brief(discretize.argmax(session.space, mix), session.space),
+            "genotype": forms.brief(genotype, self.limits.space if so_far else session.space),
         }
 
     def _follow(self, verdict: Verdict | None) -> dict[str, Any]:
@@ -319,8 +385,19 @@ class Search:
             self.rebuild(dict(verdict.keep))
         self.changed |= dict(verdict.changes)
         self.session.recipe = _changed(self.phases[self.index].settings, self.changed)
-        self.finished = verdict.stop
+        self.finished = self.finished or verdict.stop
+        if "batch" in dict(verdict.changes):
+            self._restream()
         return {"verdict": verdict.reason}
+
+    def _restream(self) -> None:
+        """Batches of another size: the next pass begins anew."""
+        phase, session = self.phases[self.index], self.session
+        passes = self.train.state()[0] + 1, self.valid.state()[0] + 1
+        self.train, self.valid = self._stream(phase, "train"), self._stream(phase, "valid")
+        self.train.restore((passes[0], 0))
+        self.valid.restore((passes[1], 0))
+        session.next_train, session.next_valid = self.train.next_batch, self.valid.next_batch
 
     def _clear(self) -> None:
         session = self.session
@@ -426,6 +503,7 @@ class Search:
         values: dict[str, Any] = {
             "phase": self.index,
             "finished": self.finished,
+            "base": self.base,
             "changed": self.changed,
             "clocks": [
                 [c.step, c.steps, c.steps_per_epoch] for c in (session.clock, session.whole)
@@ -453,9 +531,12 @@ class Search:
         elif self.kept or self.adapted:
             self._structure(self._space(self.phases[self.index]))
         session = self.session
+        self.base = session.base = int(values["base"])
         self.fresh = dict(values.get("fresh", {}))
         session.clock, session.whole = (Clock(*c) for c in values["clocks"])
         self.changed = dict(values["changed"])
+        if "batch" in self.changed:
+            self._restream()
         session.recipe = _changed(self.phases[self.index].settings, self.changed)
         checkpoint.load_module(session.supernet, tensors.get("supernet", {}), "the supernet")
         checkpoint.load_module(session.arch, tensors.get("alphas", {}), "the alphas")
@@ -482,12 +563,32 @@ def _changed(recipe: Settings, changes: Mapping[str, float]) -> Settings:
     """A recipe with arguments of its components changed."""
     for name, value in changes.items():
         slot, _, argument = name.partition(".")
+        if not argument:
+            values = tuple((s, Fraction(value) if s == slot else v) for s, v in recipe.values)
+            recipe = replace(recipe, values=values)
+            continue
         values = tuple(
             (s, v.with_arg(argument, value) if s == slot and isinstance(v, Component) else v)
             for s, v in recipe.values
         )
         recipe = replace(recipe, values=values)
     return recipe
+
+
+def _tuned(recipe: Settings, steps: int, length: int) -> Settings:
+    """The recipe with the learning rate of the epochs behind the search."""
+    weights = recipe.get("weights")
+    lr = weights.get("lr")
+    start = Fraction(value_at(lr, step=0, steps=steps, steps_per_epoch=length)) / 10
+    # A schedule held per epoch never reaches its end, which is the lowest rate of the search.
+    last = (
+        lr.end
+        if isinstance(lr, Schedule)
+        else Fraction(value_at(lr, step=steps - 1, steps=steps, steps_per_epoch=length))
+    )
+    rate = Schedule("cosine", start, min(start, last), per_epoch=True)
+    values = tuple((s, v.with_arg("lr", rate) if s == "weights" else v) for s, v in recipe.values)
+    return replace(recipe, values=values)
 
 
 def _scoped(name: str, phase: Phase) -> str:

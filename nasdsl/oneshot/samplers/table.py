@@ -14,6 +14,7 @@ from nasdsl.oneshot.samplers.reinmax import ReinMax
 from nasdsl.oneshot.samplers.sample import Sampler
 from nasdsl.oneshot.samplers.sigmoid import Sigmoid
 from nasdsl.oneshot.samplers.softmax import Softmax
+from nasdsl.oneshot.samplers.two_path import TwoPath
 
 SAMPLERS: Mapping[str, Callable[[Component], Sampler]] = MappingProxyType(
     {
@@ -25,6 +26,7 @@ SAMPLERS: Mapping[str, Callable[[Component], Sampler]] = MappingProxyType(
         "compose": lambda c: Compose(tuple(sampler(part) for _, part in c.args)),
         "uniform_path": lambda c: UniformPath(),
         "fair_path": lambda c: FairPath(),
+        "two_path": lambda c: TwoPath(),
     }
 )
 

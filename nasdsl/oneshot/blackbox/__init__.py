@@ -1,0 +1,1 @@
+"""Searches that only ask what an architecture is worth: one file per method."""
