@@ -11,7 +11,7 @@ from nasdsl import driver
 from nasdsl.diagnostics.model import CompileError
 from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.driver import Loaded, UnknownName
-from nasdsl.ir import schema
+from nasdsl.ir import compatibility, schema
 from nasdsl.ir.config import Component, Settings, components, show
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.shape import Shape
@@ -244,6 +244,12 @@ def refused(recipe: Settings) -> list[str]:
     if not isinstance(step := recipe.get("step"), Component) or step.name != "weights_only":
         needed.append("arch")
     reasons.extend(f"it has no `{slot}`" for slot in needed if recipe.get(slot) is None)
+    for phase, settings in compatibility.stretches(recipe):
+        where = f"in phase `{phase}`, " if phase else ""
+        reasons.extend(
+            f"{where}`{c.slot}` and `{c.other}` do not go together: {c.reason}"
+            for c in compatibility.conflicts(settings)
+        )
     return reasons
 
 
