@@ -16,7 +16,9 @@ ONE_HOT = frozenset({"reinmax", "uniform_path", "fair_path", "two_path"})
 #: Samplers that learn nothing: their mix does not depend on the alphas.
 PATHS = frozenset({"uniform_path", "fair_path"})
 #: Steps that move an architecture.
-MOVES_ARCH = frozenset({"alternating", "joint", "implicit"})
+MOVES_ARCH = frozenset({"alternating", "joint", "implicit", "tempered"})
+#: Samplers with a temperature.
+TEMPERED = frozenset({"gumbel", "reinmax"})
 #: Selection rules that read the mix.
 READS_MIX = frozenset({"argmax", "threshold", "greedy", "perturbation"})
 #: Penalties that read the mix as probabilities.
@@ -84,6 +86,13 @@ def _steps(recipe: Settings) -> Iterator[Conflict]:
     step = _step(recipe)
     if step in MOVES_ARCH and recipe.get("arch") is None and _declared(recipe, "arch"):
         yield Conflict("step", "arch", f"`{step}` moves an architecture; `arch = none` has none")
+    if step == "tempered" and _name(recipe, "sampler") not in ("", *TEMPERED):
+        yield Conflict(
+            "step", "sampler", "it couples a temperature, which only `gumbel` and `reinmax` have"
+        )
+    for found in components(recipe.get("step")):
+        if found.name == "tempered" and found.get("memory") == 1:
+            yield Conflict("step", "step", "with `memory = 1` a running mean never moves")
     if step == "weights_only" and recipe.get("arch") is not None:
         yield Conflict("arch", "step", "`weights_only` moves no architecture; say `arch = none`")
     if step == "alternating" and _order(recipe) != "first":
@@ -134,7 +143,8 @@ def _twice(slot: str, names: list[str]) -> Iterator[Conflict]:
 
 def _gradients(recipe: Settings) -> Iterator[Conflict]:
     step = _step(recipe)
-    if recipe.get("freeze") is not None and (step != "alternating" or _order(recipe) != "first"):
+    first = step == "tempered" or (step == "alternating" and _order(recipe) == "first")
+    if recipe.get("freeze") is not None and not first:
         name = f"alternating(order = {_order(recipe)})" if step == "alternating" else step
         yield Conflict(
             "freeze",

@@ -13,6 +13,7 @@ from nasdsl.oneshot.samplers.table import SAMPLERS
 from nasdsl.oneshot.select.table import SELECTORS
 from nasdsl.oneshot.steps.table import STEPS
 from nasdsl.oneshot.stop.table import STOPS
+from nasdsl.oneshot.transforms.table import transforms
 
 #: What a recipe that says nothing of a slot does.
 _STEP, _SELECT = Component("alternating"), Component("argmax")
@@ -40,6 +41,7 @@ def compose(recipe: Settings) -> Parts:
         sampler=named["sampler"],
         step=named["step"],
         select=named["select"],
+        transforms=transforms(recipe),
         perturb=named.get("perturb"),
         stop=named.get("stop"),
         penalties=penalties,

@@ -232,8 +232,11 @@ def refused(recipe: Settings) -> list[str]:
     for slot, value in recipe.values:
         if value is None or slot in ("epochs", "batch", "augment", "carry"):
             continue
-        if slot in ("drop_path", "drop_op", "aux", "aux_skip"):
-            reasons.append(f"`{slot} = {show(value)}`")
+        if slot == "drop_path":
+            continue
+        if slot in ("drop_op", "aux", "aux_skip"):
+            why = "; only the network that is retrained has an auxiliary head"
+            reasons.append(f"`{slot} = {show(value)}`" + (why if slot == "aux" else ""))
             continue
         found = components(value)
         if not found:
@@ -253,11 +256,15 @@ def refused(recipe: Settings) -> list[str]:
     return reasons
 
 
+#: Why a component does not run, where there is more to say than that.
+_WHY = {("mix", "explore"): " reads the input of every edge, which a transform of the mix has not"}
+
+
 def _refused(slot: str, value: Component) -> list[str]:
     family = "weights" if slot == "arch" else slot
     spec = schema.SLOTS.get(family, {}).get(value.name)
     if spec is None or not spec.runs:
-        return [f"`{slot} = {show(value)}`"]
+        return [f"`{slot} = {show(value)}`" + _WHY.get((slot, value.name), "")]
     if value.name == "argmax" and (value.get("limit") or value.get("cells")):
         return ["`select = argmax(limit, cells)`"]
     return []

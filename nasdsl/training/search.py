@@ -21,9 +21,11 @@ from nasdsl.oneshot.arch import ArchParameters
 from nasdsl.oneshot.compose import compose
 from nasdsl.oneshot.metrics import Meter, evaluate
 from nasdsl.oneshot.parts import Stateful, Verdict
+from nasdsl.oneshot.penalties.costs import CostPenalty
 from nasdsl.oneshot.phases import Phase, phase_at, phases_of
 from nasdsl.oneshot.samplers.sample import picks
 from nasdsl.oneshot.session import Clock, Session
+from nasdsl.oneshot.transforms.table import attends
 from nasdsl.training import checkpoint
 from nasdsl.training.data.batches import Evaluation, Stream, derived_generator, derived_seed
 from nasdsl.training.data.inputs import Inputs, pipeline
@@ -96,17 +98,23 @@ class Search:
         layout = layout_for(space.supernet, self.device)
         mode = "one_path" if parts.sampler.one_hot else "dense"
         supernet = Supernet(
-            space, mode=mode, seed=derived_seed(self.seed, _scoped("weights", phase))
+            space,
+            mode=mode,
+            seed=derived_seed(self.seed, _scoped("weights", phase)),
+            drop_path=recipe.get("drop_path") is not None,
         )
         supernet.to(device=self.device, memory_format=layout)  # type: ignore[call-overload]
         component = recipe.get("arch")
         init = component.get("init") if component is not None else None
         arch = ArchParameters(
-            supernet.tables, init, derived_generator(self.seed, _scoped("alphas", phase))
+            supernet.tables,
+            init,
+            derived_generator(self.seed, _scoped("alphas", phase)),
+            attention=attends(recipe),
         ).to(self.device)
         weights = {n: p for n, p in supernet.named_parameters() if p.requires_grad}
         alphas = dict(arch.named_parameters())
-        return Session(
+        session = Session(
             space=space,
             recipe=recipe,
             supernet=supernet,
@@ -127,6 +135,11 @@ class Search:
             weights=weights,
             alphas=alphas,
         )
+        for penalty in parts.penalties:
+            # A cost that the space or a table does not tell is told before training.
+            if isinstance(penalty, CostPenalty):
+                penalty.prepare(session)
+        return session
 
     # ---- steps
 

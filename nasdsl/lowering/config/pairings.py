@@ -22,7 +22,7 @@ def check(ctx: Context, block: Block, made: Settings) -> None:
                 first, other = other, first
                 slots.reverse()
             where = first[0] if first is not None else block.span
-            labels = ()
+            labels: tuple[Label, ...] = ()
             if other is not None and other[0] != where:
                 labels = (Label(other[0], f"this `{slots[1]}`"),)
             pair = " and ".join(f"`{s}`" for s in dict.fromkeys(slots))
