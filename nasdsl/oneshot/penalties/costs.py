@@ -37,8 +37,10 @@ class CostPenalty:
     """
 
     weight: Any
-    target: float | None
+    #: In the measure's unit, `unit` of which the expression counts; a number or a schedule.
+    target: Any
     of: Callable[[Space], Expression]
+    unit: int = 1
     expected: ExpectedCost | None = field(default=None)
 
     def prepare(self, session: Session) -> ExpectedCost:
@@ -52,34 +54,32 @@ class CostPenalty:
     ) -> Tensor:
         expected = self.expected if self.expected is not None else self.prepare(session)
         found = expected(session.probabilities(alphas))
-        return session.now(self.weight, "regularize") * penalty(found, self.target)
-
-
-def _target(component: Component) -> float | None:
-    target = component.get("target")
-    return float(target) if target is not None else None
+        target = None
+        if self.target is not None:
+            target = self.unit * session.now(self.target, "regularize")
+        return session.now(self.weight, "regularize") * penalty(found, target)
 
 
 def flops(component: Component) -> CostPenalty:
     """`flops(weight, target)`: multiply-adds of the target network for one sample."""
     return CostPenalty(
-        component.get("weight"), _target(component), lambda s: cost.expression(s, "macs")
+        component.get("weight"), component.get("target"), lambda s: cost.expression(s, "macs")
     )
 
 
 def params(component: Component) -> CostPenalty:
     """`params(weight, target)`: parameters of the target network."""
     return CostPenalty(
-        component.get("weight"), _target(component), lambda s: cost.expression(s, "params")
+        component.get("weight"), component.get("target"), lambda s: cost.expression(s, "params")
     )
 
 
 def latencies(component: Component) -> CostPenalty:
     """`latency(weight, target, device)`: milliseconds of a table; `target` in milliseconds."""
     path = latency.where(str(component.get("device")), component)
-    target = _target(component)
     return CostPenalty(
         component.get("weight"),
-        None if target is None else target * latency.UNIT,
+        component.get("target"),
         lambda s: latency.expression(s, path),
+        latency.UNIT,
     )
