@@ -171,6 +171,12 @@ def _regularize(recipe: Settings) -> Iterator[Conflict]:
             yield Conflict(
                 "regularize", "sampler", f"`{name}` speaks of the concentrations of `dirichlet`"
             )
+    if "zero_one" in terms and sampler and sampler != "sigmoid":
+        yield Conflict(
+            "regularize",
+            "sampler",
+            f"`zero_one` is for weights that stand each for itself; those of `{sampler}` sum to 1",
+        )
     if sampler == "sigmoid":
         for name in terms:
             if name in COSTS:

@@ -76,7 +76,7 @@ def test_a_weight_of_zero_costs_and_changes_nothing():
 def test_one_layer_and_dead_layers_give_numbers():
     """One layer has no pair, and a gradient of zero no direction (C72)."""
     one = torch.tensor([1.0, 2.0])
-    assert score([one]) == 1
+    assert score([one]) == 0
     assert score([one, torch.zeros(2)]) == 0
     assert score([one, 3 * one]).item() == pytest.approx(1)
     assert score([one, -one]).item() == pytest.approx(-1)

@@ -29,6 +29,7 @@ CONFLICTS = [
     ("step = alternating(order = unrolled)\n  freeze = alignment(below = 0.4)", "freeze", "step"),
     (HARD + "align = layers(0.1)", "align", "sampler"),
     ("regularize = drnas_kl(1)", "regularize", "sampler"),
+    ("regularize = zero_one(10)", "regularize", "sampler"),
     ("sampler = sigmoid\n  regularize = flops(1)", "regularize", "sampler"),
     (HARD + "regularize = entropy(1)", "regularize", "sampler"),
     ("regularize = beta(1, on = weights)", "regularize", "weights"),
