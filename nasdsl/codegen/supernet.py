@@ -117,9 +117,16 @@ class Supernet(nn.Module):
     `mix` maps a table (`normal`) to its weights `(rows, columns)`, shared by all instances, or
     an instance (`normal_3`) to weights of its own. In one-path mode `pick` gives one option per
     row as whole numbers, by table or instance. Weights are drawn from `seed` alone.
+
+    With `drop_path` the supernet also takes `keep`, a mask `(operations, batch)`: one row for each
+    operation in `droppable`, which it multiplies image by image.
     """
 
-    def __init__(self, space: Space, *, mode: str = "dense", seed: int = 0) -> None:
+    masked: torch.fx.GraphModule | None
+
+    def __init__(
+        self, space: Space, *, mode: str = "dense", seed: int = 0, drop_path: bool = False
+    ) -> None:
         super().__init__()
         check_executable(space)
         if mode == "dense":
@@ -129,10 +136,23 @@ class Supernet(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             emitted = emit(space.supernet, mode, depths=depths_of(space))
-        self._take(emitted)
+            masked = None
+            if drop_path:
+                masked = emit(
+                    space.supernet,
+                    mode,
+                    modules=emitted.module,
+                    drop_path=True,
+                    depths=depths_of(space),
+                )
+        self._take(emitted, masked)
 
-    def _take(self, emitted: Emitted) -> None:
+    def _take(self, emitted: Emitted, masked: Emitted | None = None) -> None:
         self.graph = emitted.module
+        # Not a child: its modules are those of the graph, so modes and moves reach both.
+        object.__setattr__(self, "masked", masked.module if masked is not None else None)
+        #: Operations that drop-path may drop, in the order of the masks.
+        self.droppable: tuple[str, ...] = masked.droppable if masked is not None else ()
         self.slots: tuple[Slot, ...] = emitted.slots
         #: Decision and label of every option, by the prefix of its parameters' names.
         self.options: dict[str, tuple[str, str]] = {
@@ -170,14 +190,28 @@ class Supernet(nn.Module):
         x: Tensor,
         mix: Mapping[str, Tensor],
         pick: Mapping[str, Sequence[int]] | None = None,
+        keep: Tensor | None = None,
     ) -> Tensor:
-        spread = self.spread(mix)
+        arguments: list[Any] = [x, self.spread(mix)]
         if self.mode == "one_path":
             if pick is None:
                 raise ValueError("one-path mode needs `pick`: an option per row")
-            result: Tensor = self.graph(x, spread, self._picks(pick))
+            arguments.append(self._picks(pick))
+        if keep is None:
+            result: Tensor = self.graph(*arguments)
             return result
-        return self.graph(x, spread)
+        if self.masked is None:
+            raise ValueError("this supernet was made without drop-path")
+        dims = (x.shape[0],) + (1,) * (x.dim() - 1)
+        masks = {n: keep[i, : x.shape[0]].reshape(dims) for i, n in enumerate(self.droppable)}
+        dropped: Tensor = self.masked(*arguments, masks)
+        return dropped
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Supernet:
+        super()._apply(fn, recurse)
+        if self.masked is not None:
+            self.masked._apply(fn, recurse)
+        return self
 
     def spread(self, mix: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The mix of every instance: its own where given, else its table's."""

@@ -1006,6 +1006,19 @@ _ALL = (
         _recipe("weights = sgd(lr = steps({0: 0.1, 30: 0.01, 20: 0.001}))"),
         _recipe("weights = sgd(lr = steps({0: 0.1, 20: 0.01, 30: 0.001}))"),
     ),
+    Code(
+        "E336",
+        "two components of a recipe do not go together",
+        """The components of a recipe compose: their order in the file never matters, and most pairs
+        have a meaning. Some have none: a perturbed mix off the corner where a one-hot sampler
+        computes one path, a step that moves an architecture that `arch = none` does not have, a
+        penalty on concentrations without a Dirichlet sampler. The message says why; change one of
+        the two. With phases every phase is looked at with the recipe's slots behind its own.""",
+        _recipe(
+            "epochs = 50", "sampler = gumbel(tau = 1, hard = true)", "perturb = random(eps = 0.1)"
+        ),
+        _recipe("epochs = 50", "sampler = gumbel(tau = 1)", "perturb = random(eps = 0.1)"),
+    ),
     # ---- 4xx: data and suites
     Code(
         "E401",

@@ -7,7 +7,7 @@ space; what a space must have is checked where the space is known.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nasdsl.ir.config import Settings, components
 
@@ -16,9 +16,15 @@ ONE_HOT = frozenset({"reinmax", "uniform_path", "fair_path", "two_path"})
 #: Samplers that learn nothing: their mix does not depend on the alphas.
 PATHS = frozenset({"uniform_path", "fair_path"})
 #: Steps that move an architecture.
-MOVES_ARCH = frozenset({"alternating", "joint", "implicit"})
+MOVES_ARCH = frozenset({"alternating", "joint", "implicit", "tempered"})
+#: Samplers with a temperature.
+TEMPERED = frozenset({"gumbel", "reinmax"})
 #: Selection rules that read the mix.
 READS_MIX = frozenset({"argmax", "threshold", "greedy", "perturbation"})
+#: Penalties that read the mix as probabilities.
+COSTS = frozenset({"flops", "params", "latency"})
+#: Transforms that give an option away, or weigh several: no one-hot mix survives them.
+SPREADS = frozenset({"attention", "dropout", "explore"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,13 @@ def _steps(recipe: Settings) -> Iterator[Conflict]:
     step = _step(recipe)
     if step in MOVES_ARCH and recipe.get("arch") is None and _declared(recipe, "arch"):
         yield Conflict("step", "arch", f"`{step}` moves an architecture; `arch = none` has none")
+    if step == "tempered" and _name(recipe, "sampler") not in ("", *TEMPERED):
+        yield Conflict(
+            "step", "sampler", "it couples a temperature, which only `gumbel` and `reinmax` have"
+        )
+    for found in components(recipe.get("step")):
+        if found.name == "tempered" and found.get("memory") == 1:
+            yield Conflict("step", "step", "with `memory = 1` a running mean never moves")
     if step == "weights_only" and recipe.get("arch") is not None:
         yield Conflict("arch", "step", "`weights_only` moves no architecture; say `arch = none`")
     if step == "alternating" and _order(recipe) != "first":
@@ -122,30 +135,93 @@ def _perturb(recipe: Settings) -> Iterator[Conflict]:
         yield Conflict("perturb", "step", "it acts on the weight step alone; `joint` has none")
 
 
+def _mix(recipe: Settings) -> Iterator[Conflict]:
+    names = [c.name for c in components(recipe.get("mix"))]
+    if one_hot(recipe):
+        for name in names:
+            if name in SPREADS:
+                yield Conflict(
+                    "mix",
+                    "sampler",
+                    f"`{name}` needs a mix of several options; here one path computes one",
+                )
+    if "attention" in names and recipe.get("arch") is None and _declared(recipe, "arch"):
+        yield Conflict("mix", "arch", "`attention` learns with the architecture; there is none")
+    yield from _twice("mix", names)
+
+
+def _twice(slot: str, names: list[str]) -> Iterator[Conflict]:
+    for name in dict.fromkeys(n for n in names if names.count(n) > 1):
+        yield Conflict(slot, slot, f"`{name}` stands twice in the sum")
+
+
+def _gradients(recipe: Settings) -> Iterator[Conflict]:
+    step = _step(recipe)
+    first = step == "tempered" or (step == "alternating" and _order(recipe) == "first")
+    if recipe.get("freeze") is not None and not first:
+        name = f"alternating(order = {_order(recipe)})" if step == "alternating" else step
+        yield Conflict(
+            "freeze",
+            "step",
+            "it compares the weights' gradients of both batches at the same weights; "
+            f"`{name}` has no such gradient of the validation batch",
+        )
+    if recipe.get("align") is not None and one_hot(recipe):
+        yield Conflict(
+            "align",
+            "sampler",
+            "it moves every weight of the mix a little, and one path computes one option",
+        )
+
+
 def _regularize(recipe: Settings) -> Iterator[Conflict]:
-    terms = [c.name for c in components(recipe.get("regularize"))]
+    found = components(recipe.get("regularize"))
+    terms = [c.name for c in found]
     if terms and recipe.get("arch") is None and _declared(recipe, "arch"):
         yield Conflict("regularize", "arch", "it acts on an architecture; `arch = none` has none")
-    drawn = _name(recipe, "sampler") == "dirichlet"
+    sampler = _name(recipe, "sampler")
     for name in ("drnas_kl", "drnas_l2"):
-        if name in terms and not drawn:
+        if name in terms and sampler and sampler != "dirichlet":
             yield Conflict(
                 "regularize", "sampler", f"`{name}` speaks of the concentrations of `dirichlet`"
             )
-    for name in {t for t in terms if terms.count(t) > 1}:
-        yield Conflict("regularize", "regularize", f"`{name}` stands twice in the sum")
+    if "zero_one" in terms and sampler and sampler != "sigmoid":
+        yield Conflict(
+            "regularize",
+            "sampler",
+            f"`zero_one` is for weights that stand each for itself; those of `{sampler}` sum to 1",
+        )
+    if sampler == "sigmoid":
+        for name in terms:
+            if name in COSTS:
+                yield Conflict(
+                    "regularize",
+                    "sampler",
+                    f"`{name}` is a mean over options; weights of `sigmoid` do not sum to 1",
+                )
+    if "entropy" in terms and one_hot(recipe):
+        yield Conflict("regularize", "sampler", "a one-hot mix has no entropy to change")
+    for term in found:
+        if str(term.get("on") or "arch") == "weights":
+            yield Conflict(
+                "regularize",
+                "weights",
+                f"`{term.name}` depends on the architecture alone: no weight moves by it",
+            )
+    yield from _twice("regularize", terms)
 
 
 def _stop(recipe: Settings) -> Iterator[Conflict]:
-    if _name(recipe, "stop") != "eigenvalue":
-        return
-    sampler = _name(recipe, "sampler")
-    if one_hot(recipe) or sampler in ("dirichlet", "compose"):
-        yield Conflict(
-            "stop", "sampler", f"a mix of `{sampler}` has no second derivative in the alphas"
-        )
-    if recipe.get("arch") is None:
-        yield Conflict("stop", "arch", "its eigenvalue is that of the architecture's Hessian")
+    name = _name(recipe, "stop")
+    if name == "eigenvalue":
+        sampler = _name(recipe, "sampler")
+        if one_hot(recipe) or sampler in ("dirichlet", "compose"):
+            yield Conflict(
+                "stop", "sampler", f"a mix of `{sampler}` has no second derivative in the alphas"
+            )
+    if name and recipe.get("arch") is None and _declared(recipe, "arch"):
+        reason = "it watches the architecture; `arch = none` has none"
+        yield Conflict("stop", "arch", reason)
 
 
 def _edits(recipe: Settings) -> Iterator[Conflict]:
@@ -178,7 +254,9 @@ RULES: tuple[Callable[[Settings], Iterator[Conflict]], ...] = (
     _sampler,
     _alone,
     _steps,
+    _mix,
     _perturb,
+    _gradients,
     _regularize,
     _stop,
     _edits,
@@ -188,3 +266,15 @@ RULES: tuple[Callable[[Settings], Iterator[Conflict]], ...] = (
 def conflicts(recipe: Settings) -> tuple[Conflict, ...]:
     """Every pair of components of a recipe (or a phase with its recipe) that does not fit."""
     return tuple(conflict for rule in RULES for conflict in rule(recipe))
+
+
+def stretches(recipe: Settings) -> tuple[tuple[str, Settings], ...]:
+    """The slots that hold together in a run: of the recipe, or of each phase over them, by name."""
+    if not recipe.phases:
+        return (("", recipe),)
+    found = []
+    for name, part in recipe.phases:
+        own = {slot for slot, _ in part.values}
+        behind = tuple((slot, v) for slot, v in recipe.values if slot not in own)
+        found.append((name, replace(recipe, values=(*behind, *part.values), phases=())))
+    return tuple(found)

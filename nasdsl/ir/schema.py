@@ -84,9 +84,18 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                 _spec("two_path", "two drawn options per decision", runs=True),
             ),
             "mix": (
-                _spec("attention", "attention over the alphas of each edge"),
+                _spec(
+                    "attention",
+                    "self-attention over the rows of alphas, before the sampler",
+                    runs=True,
+                ),
                 _spec("explore", "adds a decaying exploration term", P("weight", "schedule")),
-                _spec("dropout", "drops options of the mix", P("p", "schedule")),
+                _spec(
+                    "dropout",
+                    "drops options of the mix in training steps, the rest is rescaled",
+                    P("p", "schedule"),
+                    runs=True,
+                ),
             ),
             "perturb": (
                 _spec(
@@ -120,25 +129,28 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                 _spec("entropy", "entropy of the mix", P("weight", "schedule"), _ON, runs=True),
                 _spec(
                     "flops",
-                    "expected multiply-adds",
+                    "log of the expected multiply-adds, above the target",
                     P("weight", "schedule"),
-                    P("target", "number", None),
+                    P("target", "positive", None),
                     _ON,
+                    runs=True,
                 ),
                 _spec(
                     "params",
-                    "expected parameters",
+                    "log of the expected parameters, above the target",
                     P("weight", "schedule"),
-                    P("target", "number", None),
+                    P("target", "positive", None),
                     _ON,
+                    runs=True,
                 ),
                 _spec(
                     "latency",
-                    "expected latency of a table",
+                    "log of the expected latency of a table in ms, above the target",
                     P("weight", "schedule"),
-                    P("target", "number"),
+                    P("target", "positive", None),
                     P("device", "text"),
                     _ON,
+                    runs=True,
                 ),
             ),
             "align": (
@@ -212,6 +224,15 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     runs=True,
                 ),
                 _spec("weights_only", "weights alone are trained", runs=True),
+                _spec(
+                    "tempered",
+                    "alternating; the sampler's temperature follows the noise of the gradients",
+                    P("high", "positive", Fraction(1)),
+                    P("low", "positive", Fraction(1, 10)),
+                    P("memory", "fraction", Fraction(9, 10)),
+                    runs=True,
+                    positional=0,
+                ),
                 _spec(
                     "stand_alone", "architectures trained one by one", P("epochs", "int"), runs=True
                 ),

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from nasdsl.codegen.supernet import Table
 from nasdsl.ir.config import Component
+from nasdsl.oneshot.transforms.attention import Attention
 
 
 class ArchParameters(nn.Module):
@@ -18,7 +19,12 @@ class ArchParameters(nn.Module):
     """
 
     def __init__(
-        self, tables: Mapping[str, Table], init: Component | None, generator: torch.Generator
+        self,
+        tables: Mapping[str, Table],
+        init: Component | None,
+        generator: torch.Generator,
+        *,
+        attention: bool = False,
     ) -> None:
         super().__init__()
         self.tables = dict(tables)
@@ -27,10 +33,19 @@ class ArchParameters(nn.Module):
         for name, table in tables.items():
             alpha = torch.randn(table.shape, generator=generator) * std
             self.values[_key(name)] = nn.Parameter(alpha)
+        #: Attention over the rows, whose parameters are learned with the alphas.
+        self.attention = Attention(tables, generator) if attention else None
 
     def alphas(self) -> dict[str, Tensor]:
         """The parameters by table."""
         return {name: self.values[_key(name)] for name in self.tables}
+
+    def seen(self, alphas: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Alphas as the sampler sees them: attended where the recipe says so."""
+        if self.attention is None:
+            return alphas
+        attended: dict[str, Tensor] = self.attention(alphas)
+        return attended
 
     def detached(self) -> dict[str, Tensor]:
         """The parameters by table, without gradient."""

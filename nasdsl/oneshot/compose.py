@@ -13,6 +13,7 @@ from nasdsl.oneshot.samplers.table import SAMPLERS
 from nasdsl.oneshot.select.table import SELECTORS
 from nasdsl.oneshot.steps.table import STEPS
 from nasdsl.oneshot.stop.table import STOPS
+from nasdsl.oneshot.transforms.table import transforms
 
 #: What a recipe that says nothing of a slot does.
 _STEP, _SELECT = Component("alternating"), Component("argmax")
@@ -41,10 +42,15 @@ def compose(recipe: Settings) -> Parts:
         step=named["step"],
         select=named["select"],
         # What a selection has decided holds in every mix.
-        transforms=(named["select"],) if hasattr(named["select"], "apply") else (),
+        transforms=(*transforms(recipe), *_decider(named["select"])),
         perturb=named.get("perturb"),
         stop=named.get("stop"),
         penalties=penalties,
         gradient_rules=tuple(named[s] for s in ("freeze", "align") if s in named),
         named=named,
     )
+
+
+def _decider(select: Any) -> tuple[Any, ...]:
+    """A selection rule that decides during the search, as a transform of the mix."""
+    return (select,) if hasattr(select, "apply") else ()

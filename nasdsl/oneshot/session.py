@@ -87,6 +87,8 @@ class Session:
     held: Held | None = None
     #: Epochs of the search itself; what a selection rule adds comes behind.
     base: int = 0
+    #: What the sampler's temperature is multiplied by, where the step rule couples it.
+    heat: Tensor | None = None
 
     # ---- time
 
@@ -105,17 +107,22 @@ class Session:
 
     # ---- forward
 
-    def sample(self, role: str, alphas: Mapping[str, Tensor] | None = None) -> Sample:
-        """The mix of one move: sampler, then the transforms of the recipe.
+    def sample(
+        self, role: str, alphas: Mapping[str, Tensor] | None = None, *, training: bool = True
+    ) -> Sample:
+        """The mix of one move: sampler, then the transforms of the recipe and drop-path masks.
 
-        For the weight step no gradient flows to the alphas.
+        For the weight step no gradient flows to the alphas. Without `training`, for measurements,
+        nothing is dropped.
         """
         if role == WEIGHTS:
             with torch.no_grad():
-                return self._sample(alphas or self.arch.detached(), self.parts.sampler.sample)
+                return self._sample(
+                    alphas or self.arch.detached(), self.parts.sampler.sample, training
+                )
         # A sampler may draw otherwise for the move of the architecture.
         draw = getattr(self.parts.sampler, "arch_sample", self.parts.sampler.sample)
-        return self._sample(alphas or self.arch.alphas(), draw)
+        return self._sample(alphas or self.arch.alphas(), draw, training)
 
     def weight_samples(self) -> list[Sample]:
         """The mixes of one weight step: one, or the paths that share an update."""
@@ -124,19 +131,47 @@ class Session:
             return [self.sample(WEIGHTS)]
         with torch.no_grad():
             found: list[Sample] = several(self.arch.detached(), self.supernet.tables, self.noise)
-            return found
+            return [replace(sample, keep=self._keep()) for sample in found]
 
-    def _sample(self, alphas: Mapping[str, Tensor], draw: Callable[..., Sample]) -> Sample:
-        sample = draw(alphas, self.supernet.tables, self.noise, self.time("sampler").value)
+    def _sample(
+        self, alphas: Mapping[str, Tensor], draw: Callable[..., Sample], training: bool
+    ) -> Sample:
+        sample = draw(self.arch.seen(alphas), self.supernet.tables, self.noise, self._argument)
         mix = sample.mix
         for transform in self.parts.transforms:
-            mix = transform.apply(self, mix)
-        return replace(sample, mix=mix)
+            # Measurements see what is decided, and nothing that is drawn for training.
+            if training or transform is self.parts.select:
+                mix = transform.apply(self, mix)
+        return replace(sample, mix=mix, keep=self._keep() if training else sample.keep)
+
+    def _argument(self, value: Any) -> Any:
+        """An argument of the sampler at this step; a step rule may heat the temperature."""
+        found = self.time("sampler").value(value)
+        return found if self.heat is None else self.heat * found
+
+    def _keep(self) -> Tensor | None:
+        """Drop-path masks of one step: 0 with the recipe's probability p, else 1 / (1 - p).
+
+        They belong to the sample: every forward pass of a step drops the same operations, for the
+        n-th image of a batch those of column n. At p = 1 everything is dropped, never NaN.
+        """
+        drop = self.recipe.get("drop_path")
+        p = self.now(drop, "drop_path") if drop is not None else 0.0
+        if p <= 0:
+            return None
+        shape = len(self.supernet.droppable), int(self.recipe.get("batch"))
+        keep = torch.rand(shape, generator=self.noise) < 1 - p
+        like = next(iter(self.weights.values()))
+        return keep.to(like) * (1 / (1 - p) if p < 1 else 0.0)
+
+    def probabilities(self, alphas: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The sampler's distribution over the options, without noise, with its gradient."""
+        return self.parts.sampler.expected(self.arch.seen(alphas), self.supernet.tables)
 
     def expected(self) -> dict[str, Tensor]:
         """The mix without noise, for evaluation and selection."""
         with torch.no_grad():
-            return self.parts.sampler.expected(self.arch.alphas(), self.supernet.tables)
+            return self.probabilities(self.arch.alphas())
 
     def mix_by_decision(self) -> dict[str, dict[str, list[float]]]:
         """Table -> decision -> weights of its options, on the host."""
@@ -157,10 +192,10 @@ class Session:
         if x.dim() == 4:
             x = x.contiguous(memory_format=self.layout)
         if weights is None:
-            logits: Tensor = self.supernet(x, sample.mix, sample.pick)
+            logits: Tensor = self.supernet(x, sample.mix, sample.pick, sample.keep)
             return logits
         result: Tensor = torch.func.functional_call(
-            self.supernet, dict(weights), (x, sample.mix, sample.pick)
+            self.supernet, dict(weights), (x, sample.mix, sample.pick, sample.keep)
         )
         return result
 

@@ -11,7 +11,7 @@ from nasdsl import driver
 from nasdsl.diagnostics.model import CompileError
 from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.driver import Loaded, UnknownName
-from nasdsl.ir import schema
+from nasdsl.ir import compatibility, schema
 from nasdsl.ir.config import Component, Settings, Steps, components, show
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.limits import Limits
@@ -276,8 +276,11 @@ def _stretch(recipe: Settings) -> list[str]:
     for slot, value in recipe.values:
         if value is None or slot in _CHECKED or slot == "carry":
             continue
-        if slot in ("drop_path", "aux"):
-            reasons.append(f"`{slot} = {show(value)}`")
+        if slot == "drop_path":
+            continue
+        if slot == "aux":
+            why = "; only the network that is retrained has an auxiliary head"
+            reasons.append(f"`{slot} = {show(value)}`{why}")
             continue
         if slot == "prune" and isinstance(value, Steps):
             continue
@@ -290,14 +293,24 @@ def _stretch(recipe: Settings) -> list[str]:
     alone = isinstance(step, Component) and step.name == "stand_alone"
     needed = [] if alone else ["sampler", "weights", "epochs", "batch"]
     reasons.extend(f"it has no `{slot}`" for slot in needed if recipe.get(slot) is None)
+    for phase, settings in compatibility.stretches(recipe):
+        where = f"in phase `{phase}`, " if phase else ""
+        reasons.extend(
+            f"{where}`{c.slot}` and `{c.other}` do not go together: {c.reason}"
+            for c in compatibility.conflicts(settings)
+        )
     return reasons
+
+
+#: Why a component does not run, where there is more to say than that.
+_WHY = {("mix", "explore"): " reads the input of every edge, which a transform of the mix has not"}
 
 
 def _refused(slot: str, value: Component) -> list[str]:
     family = "weights" if slot == "arch" else slot
     spec = schema.SLOTS.get(family, {}).get(value.name)
     if spec is None or not spec.runs:
-        return [f"`{slot} = {show(value)}`"]
+        return [f"`{slot} = {show(value)}`" + _WHY.get((slot, value.name), "")]
     if slot == "select" and value.get("score") is not None:
         try:
             scores(value.get("score"))

@@ -25,9 +25,11 @@ from nasdsl.oneshot.compose import compose
 from nasdsl.oneshot.held import Held
 from nasdsl.oneshot.metrics import Meter, evaluate
 from nasdsl.oneshot.parts import Parts, Stateful, Verdict
+from nasdsl.oneshot.penalties.costs import CostPenalty
 from nasdsl.oneshot.phases import Phase, carried, phase_at, phases_of
 from nasdsl.oneshot.samplers.sample import picks
 from nasdsl.oneshot.session import Clock, Session
+from nasdsl.oneshot.transforms.table import attends
 from nasdsl.passes.prune import every, prune
 from nasdsl.training import checkpoint
 from nasdsl.training.data.batches import Evaluation, Stream, derived_generator, derived_seed
@@ -157,7 +159,10 @@ class Search:
         layout = layout_for(space.supernet, self.device)
         mode = "one_path" if parts.sampler.one_hot else "dense"
         supernet = Supernet(
-            space, mode=mode, seed=derived_seed(self.seed, _scoped("weights", phase))
+            space,
+            mode=mode,
+            seed=derived_seed(self.seed, _scoped("weights", phase)),
+            drop_path=recipe.get("drop_path") is not None,
         )
         if isinstance(shared := recipe.get("entangle"), Component):
             entangle.share(supernet, shared.name)
@@ -167,11 +172,14 @@ class Search:
         component = recipe.get("arch")
         init = component.get("init") if component is not None else None
         arch = ArchParameters(
-            supernet.tables, init, derived_generator(self.seed, _scoped("alphas", phase))
+            supernet.tables,
+            init,
+            derived_generator(self.seed, _scoped("alphas", phase)),
+            attention=attends(recipe),
         ).to(self.device)
         weights = lora.trained(supernet)
         alphas = dict(arch.named_parameters())
-        return Session(
+        session = Session(
             space=space,
             recipe=recipe,
             supernet=supernet,
@@ -194,6 +202,11 @@ class Search:
             base=self.base,
             held=self._held(int(recipe.get("batch"))),
         )
+        for penalty in parts.penalties:
+            # A cost that the space or a table does not tell is told before training.
+            if isinstance(penalty, CostPenalty):
+                penalty.prepare(session)
+        return session
 
     def _held(self, batch: int) -> Held:
         """Held-out images for selection rules, and training images for statistics."""

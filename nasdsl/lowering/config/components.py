@@ -150,6 +150,13 @@ def check(ctx: Context, param: Param, value: Any, node: ast.Value, owner: str, s
                 raise wrong("a list of two numbers")
             return value
         case "word":
+            if (
+                not isinstance(value, Word)
+                and isinstance(node, ast.Name)
+                and node.text in param.words
+            ):
+                # The word wins over a block or a `let` of the same name.
+                return Word(node.text)
             if not isinstance(value, Word) or value.text not in param.words:
                 shown = value.text if isinstance(value, Word) else format_value(node)
                 near = did_you_mean(shown, param.words)

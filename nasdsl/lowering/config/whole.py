@@ -8,6 +8,7 @@ from typing import Any
 from nasdsl.diagnostics.model import Label
 from nasdsl.ir.config import Component, Data, Pipeline, Settings, Steps, Time, Total, show
 from nasdsl.lowering.blocks import Block
+from nasdsl.lowering.config import pairings
 from nasdsl.lowering.config.context import Context
 from nasdsl.source import Span
 
@@ -15,6 +16,8 @@ from nasdsl.source import Span
 def check(ctx: Context, block: Block, made: Settings, *, broken: bool) -> None:
     if block.kind == "recipe":
         _recipe(ctx, block, made)
+        if not broken:
+            pairings.check(ctx, block, made)
     elif block.kind == "split":
         _split(ctx, block, made)
     elif block.kind == "dataset" and not broken:

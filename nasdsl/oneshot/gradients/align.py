@@ -46,9 +46,12 @@ def directions(layers: list[Tensor], form: str) -> list[Tensor]:
 
 
 def score(layers: list[Tensor]) -> Tensor:
-    """Lambda of flat gradients: the mean cosine over pairs; 1 for fewer than two layers."""
+    """Lambda of flat gradients: the mean cosine over pairs; 0 for fewer than two layers.
+
+    A gradient of zero is alike to no other: its cosines are 0.
+    """
     if len(layers) < 2:
-        return torch.ones(())
+        return torch.zeros(())
     stacked = torch.stack([g / g.norm().clamp(min=_TINY) for g in layers])
     alike = stacked @ stacked.t()
     n = len(layers)

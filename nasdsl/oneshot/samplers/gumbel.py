@@ -13,13 +13,14 @@ from nasdsl.oneshot.samplers.sample import Sample, each, picks
 from nasdsl.oneshot.samplers.softmax import softmax
 
 
-def gumbel_softmax(alpha_RK: Tensor, noise_RK: Tensor, tau: float, hard: bool) -> Tensor:
+def gumbel_softmax(alpha_RK: Tensor, noise_RK: Tensor, tau: float | Tensor, hard: bool) -> Tensor:
     """softmax((log softmax(alpha) + noise) / tau); `hard`: one-hot forward, soft backward.
 
     The one-hot value is exact: p - p.detach() is zero to the last bit. Raises ValueError for a
     temperature that is not positive.
     """
-    if not tau > 0:
+    # A temperature on the device is positive where it was made; asking would wait for it.
+    if not isinstance(tau, Tensor) and not tau > 0:
         raise ValueError(f"a temperature must be positive, not {tau}")
     p = F.softmax((F.log_softmax(alpha_RK, dim=-1) + noise_RK) / tau, dim=-1)
     if not hard:

@@ -14,14 +14,15 @@ from nasdsl.oneshot.samplers.sample import Sample, each, picks
 from nasdsl.oneshot.samplers.softmax import softmax
 
 
-def reinmax(theta_RK: Tensor, noise_RK: Tensor, tau: float) -> Tensor:
+def reinmax(theta_RK: Tensor, noise_RK: Tensor, tau: float | Tensor) -> Tensor:
     """A one-hot draw from softmax(theta), with the gradient of Heun's method (Algorithm 2).
 
     pi0 = softmax(theta), D ~ pi0, pi1 = (D + softmax(theta / tau)) / 2 seen as a softmax of theta,
     pi2 = 2 pi1 - pi0 / 2; the value is D, the gradient that of pi2. `noise` is Gumbel noise.
     Raises ValueError for a temperature that is not positive.
     """
-    if not tau > 0:
+    # A temperature on the device is positive where it was made; asking would wait for it.
+    if not isinstance(tau, Tensor) and not tau > 0:
         raise ValueError(f"a temperature must be positive, not {tau}")
     pi0 = F.softmax(theta_RK, dim=-1)
     picked = (F.log_softmax(theta_RK.detach(), dim=-1) + noise_RK).argmax(dim=-1)

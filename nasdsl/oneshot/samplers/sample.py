@@ -18,10 +18,14 @@ from nasdsl.codegen.supernet import Table
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A mix by table, and for one-hot samplers the picked option of every row."""
+    """A mix by table, and for one-hot samplers the picked option of every row.
+
+    `keep` are drop-path masks `(operations, batch)` of a training step.
+    """
 
     mix: dict[str, Tensor]
     pick: dict[str, list[int]] | None = None
+    keep: Tensor | None = None
 
 
 class Sampler(Protocol):

@@ -105,7 +105,7 @@ def measure(session: Session) -> float:
     x, y = session.next_valid()
     buffers = {n: b.clone() for n, b in session.supernet.named_buffers()}
     session.supernet.train()
-    sample = session.sample(ARCH)
+    sample = session.sample(ARCH, training=False)
     loss = session.loss(session.forward(x, sample), y)
     product, size = hessian_product(loss, list(session.alphas.values()))
     start = torch.randn(size, generator=session.noise).to(loss)

@@ -1,0 +1,185 @@
+"""Dropout and attention of the mix, and drop-path of the supernet: in training steps alone."""
+
+import math
+
+import pytest
+import torch
+from small_runs import copies, equal, equal_states, plan, run, search
+from small_search import recipe, small, steps
+
+from nasdsl.codegen.supernet import Table
+from nasdsl.oneshot.transforms.attention import Attention
+from nasdsl.oneshot.transforms.dropout import dropped
+
+RAGGED = Table("t.a", ("d", "e", "f"), (("a", "b"), ("a", "b", "c"), ("a", "b")))
+
+
+def test_dropout_keeps_the_mean_and_is_zero_or_rescaled():
+    mix = torch.tensor([[0.2, 0.8], [0.5, 0.5]], dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    draws = torch.stack([dropped(mix, 0.25, generator) for _ in range(20_000)])
+    share = draws / mix
+    assert set(share.flatten().round(decimals=9).tolist()) == {0.0, round(4 / 3, 9)}
+    error = mix * math.sqrt(0.25 / 0.75 / len(draws))
+    assert ((draws.mean(dim=0) - mix).abs() < 5 * error).all()
+    assert torch.equal(dropped(mix, 0.0, generator), mix)
+    assert torch.equal(dropped(mix, 1.0, generator), torch.zeros_like(mix))
+
+
+def test_evaluation_and_selection_see_the_whole_mix():
+    task, plain = small("mix = dropout(1)"), small()
+    for made in (task, plain):
+        made.begin(0)
+    session = task.session
+    assert all((m == 0).all() for m in session.sample("arch").mix.values())
+    assert all((m == 0).all() for m in session.sample("weights").mix.values())
+    measured = session.sample("arch", training=False).mix
+    assert equal(copies(measured), copies(plain.session.sample("arch").mix))
+    assert equal(session.expected(), plain.session.expected())
+
+
+def attended(alpha, query, key, value, out):
+    """The formula row by row."""
+    rows = []
+    for i in range(len(alpha)):
+        scores = [
+            float((alpha[i] @ query) @ (alpha[j] @ key)) / math.sqrt(alpha.shape[1])
+            for j in range(len(alpha))
+        ]
+        weights = [math.exp(s) for s in scores]
+        total = sum(weights)
+        rows.append(sum(w / total * alpha[j] for j, w in enumerate(weights)) @ value @ out)
+    return torch.stack(rows)
+
+
+def test_attention_is_its_formula_and_padding_counts_as_zero():
+    generator = torch.Generator().manual_seed(0)
+    layer = Attention({"t.a": RAGGED}, generator).double()
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+    alpha = torch.randn(3, 3, generator=generator, dtype=torch.float64)
+    alpha[0, 2] = alpha[2, 2] = 99.0
+    clean = alpha.clone()
+    clean[0, 2] = clean[2, 2] = 0.0
+    parts = [layer.heads[f"t/a:{p}"].detach() for p in ("query", "key", "value", "out")]
+    torch.testing.assert_close(layer({"t.a": alpha})["t.a"], attended(clean, *parts))
+
+
+def test_attention_is_learned_with_the_architecture_and_resumes():
+    made = plan("mine", text=recipe("mix = attention"))
+    task = search(made)
+    before = copies(task.session.alphas)
+    assert sum(":" in name for name in before) == 8  # four matrices for each of two tables
+    run(task)
+    after = copies(task.session.alphas)
+    assert all(not torch.equal(before[n], after[n]) for n in before)
+    first = search(made)
+    run(first, 2)
+    rest = search(made)
+    rest.restore(*first.state())
+    run(rest, first=2)
+    assert equal_states(task, rest)
+    # Selection reads what the sampler reads.
+    seen = task.session.arch.seen(task.session.arch.alphas())
+    for name, mix in task.session.expected().items():
+        torch.testing.assert_close(mix, seen[name].softmax(-1))
+        assert not torch.equal(mix, task.session.arch.alphas()[name].softmax(-1))
+
+
+def test_the_order_in_the_file_does_not_matter():
+    made = [
+        plan("mine", text=recipe(f"mix = {mix}"))
+        for mix in ("attention + dropout(0.3)", "dropout(0.3) + attention")
+    ]
+    one, two = (search(m) for m in made)
+    run(one)
+    run(two)
+    assert equal_states(one, two)
+
+
+# ---- drop-path
+
+
+def test_masks_of_ones_change_nothing_and_of_zeros_everything():
+    task = small("drop_path = 0.5")
+    task.begin(0)
+    session = task.session
+    net = session.supernet
+    x, _ = session.next_train()
+    mix = session.expected()
+    assert len(net.droppable) == len(set(net.droppable)) > 0
+    plain = net(x, mix)
+    ones = torch.ones(len(net.droppable), len(x), dtype=x.dtype)
+    assert torch.equal(net(x, mix, None, ones), plain)
+    zeros = net(x, mix, None, 0 * ones)
+    assert not torch.allclose(zeros, plain)
+    # Everything is dropped: the features are zero, so every image has the same logits.
+    torch.testing.assert_close(zeros, zeros[:1].expand_as(zeros))
+    with pytest.raises(ValueError, match="without drop-path"):
+        small().session.supernet(x, mix, None, ones)
+
+
+def test_a_mask_drops_one_image_of_one_operation():
+    """Batch statistics couple images, so the network is looked at in evaluation mode."""
+    task = small("drop_path = 0.5")
+    session = task.session
+    net = session.supernet.eval()
+    x, _ = session.next_train()
+    mix = session.expected()
+    ones = torch.ones(len(net.droppable), len(x), dtype=x.dtype)
+    plain = net(x, mix, None, ones)
+    for i in range(len(net.droppable)):
+        keep = ones.clone()
+        keep[i, 3] = 0
+        differs = (net(x, mix, None, keep) != plain).any(dim=1)
+        assert not differs[[k for k in range(len(x)) if k != 3]].any()
+    keep = ones.clone()
+    keep[:, 3] = 0
+    assert (net(x, mix, None, keep) != plain).any(dim=1)[3]
+
+
+def test_masks_have_the_rate_and_scale_of_the_schedule():
+    task = small("epochs = 4\n  drop_path = linear(0 -> 0.4)")
+    seen = []
+    session = task.session
+    for step in range(8):
+        task.begin(step // 2)
+        task.step(step // 2, step % 2)
+        masks = [session.sample("weights").keep for _ in range(200)]
+        p = 0.4 * step / 7
+        if step == 0:
+            assert masks[0] is None
+            continue
+        values = torch.stack(masks)
+        assert values.unique().tolist() == [0.0, pytest.approx(1 / (1 - p))]
+        error = math.sqrt(p * (1 - p) / values.numel())
+        assert abs((values == 0).double().mean().item() - p) < 5 * error
+        seen.append(p)
+    assert seen[-1] == pytest.approx(0.4)
+    assert session.sample("arch", training=False).keep is None
+
+
+def test_weights_moved_by_an_optimizer_are_those_of_both_graphs():
+    task = small("drop_path = 0.3\n  sampler = gumbel(tau = 1, hard = true)")
+    steps(task, 2)
+    session = task.session
+    x, _ = session.next_train()
+    sample = session.sample("arch", training=False)
+    ones = torch.ones(len(session.supernet.droppable), len(x), dtype=x.dtype)
+    plain = session.supernet(x, sample.mix, sample.pick)
+    assert torch.equal(session.supernet(x, sample.mix, sample.pick, ones), plain)
+    bare = small("sampler = gumbel(tau = 1, hard = true)")
+    assert session.supernet.state_dict().keys() == bare.session.supernet.state_dict().keys()
+
+
+@pytest.mark.parametrize("body", ["drop_path = 0.3", "mix = dropout(0.3)"])
+def test_masks_resume(body):
+    made = plan("mine", text=recipe(body))
+    whole, first = search(made), search(made)
+    run(whole)
+    run(first, 1)
+    rest = search(made)
+    rest.restore(*first.state())
+    run(rest, first=1)
+    assert equal_states(whole, rest)
