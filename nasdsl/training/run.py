@@ -20,10 +20,10 @@ from nasdsl.ir.config import show
 from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype, loads
 from nasdsl.ir.printer import digest
-from nasdsl.oneshot.samplers.table import SAMPLERS
+from nasdsl.oneshot.samplers.table import sampler as sampler_of
 from nasdsl.training import plan as plans
 from nasdsl.training import record
-from nasdsl.training.archive import archive
+from nasdsl.training.archive import archive, used
 from nasdsl.training.data import inputs
 from nasdsl.training.loop import Watcher, drive
 from nasdsl.training.plan import Plan
@@ -119,6 +119,7 @@ def begin(plan: Plan, prepared: inputs.Inputs, folder: Path, options: Options) -
             "device": options.device,
             "threads": torch.get_num_threads(),
             "versions": versions(),
+            "plugins": used(plan),
             "argv": sys.argv[1:],
             "started": record.now(),
         },
@@ -138,7 +139,7 @@ def check_fit(plan: Plan, prepared: inputs.Inputs) -> None:
             "the parameter `data` follows its data set)"
         )
     sampler = plan.recipe.get("sampler")
-    check_executable(space, one_hot=SAMPLERS[sampler.name](sampler).one_hot)
+    check_executable(space, one_hot=sampler_of(sampler).one_hot)
     searched = {c.decision for _, c in cost.choices(space.supernet)}
     needed = {c.decision for _, c in cost.choices(space.target)}
     if not needed <= searched:
