@@ -20,6 +20,8 @@ from nasdsl.ir.config import show
 from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype, loads
 from nasdsl.ir.printer import digest
+from nasdsl.oneshot.compose import compose
+from nasdsl.oneshot.phases import phases_of
 from nasdsl.oneshot.samplers.table import sampler as sampler_of
 from nasdsl.training import plan as plans
 from nasdsl.training import record
@@ -138,6 +140,8 @@ def check_fit(plan: Plan, prepared: inputs.Inputs) -> None:
             f"`{prepared.name}` has {prepared.shape} and {prepared.classes} classes (a space with "
             "the parameter `data` follows its data set)"
         )
+    for phase in phases_of(plan.recipe):
+        compose(phase.settings)  # the makers of plugins are asked before a folder is made
     sampler = plan.recipe.get("sampler")
     check_executable(space, one_hot=sampler_of(sampler).one_hot)
     searched = {c.decision for _, c in cost.choices(space.supernet)}
