@@ -135,7 +135,7 @@ def _execute(
     import torch
 
     from nasdsl.cli.progress import Progress
-    from nasdsl.training import record
+    from nasdsl.training import events, record
     from nasdsl.training import run as runs
     from nasdsl.training.data import inputs
     from nasdsl.training.interrupt import Stopped
@@ -166,6 +166,8 @@ def _execute(
         f"({prepared.shape}, {prepared.classes} classes), {options.device}, "
         f"{torch.get_num_threads()} thread{'s' * (torch.get_num_threads() != 1)}, seed {plan.seed}"
     )
+    if events.wanted(plan.recipe) and not events.available():
+        say(f"note: {events.MISSING}")
     for warning in prepared.warnings:
         say(f"note: {warning}")
     quiet = bool(click.get_current_context().find_root().params.get("quiet"))
@@ -198,6 +200,7 @@ def _report(plan: Any, outcome: Any, folder: Any, form: str) -> None:
                     "text": outcome.text,
                     "valid": outcome.search["valid"],
                     "discretization_gap": outcome.search["discretization_gap"],
+                    "warnings": outcome.search.get("warnings", []),
                     "retrain": outcome.retrain,
                     "benchmark": None if known is None else benchmark_report(*known),
                 },
@@ -211,6 +214,8 @@ def _report(plan: Any, outcome: Any, folder: Any, form: str) -> None:
         f"search     {search['valid']['accuracy']:.2f} % on validation images, "
         f"{search['valid_discrete']['accuracy']:.2f} % as one-hot supernet"
     )
+    for warning in search.get("warnings", ()):
+        click.echo(f"warning    {wrap(warning, 11)}")
     if outcome.retrain is not None:
         test = outcome.retrain["test"]
         click.echo(

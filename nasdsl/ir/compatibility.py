@@ -134,12 +134,26 @@ def _stop(recipe: Settings) -> Iterator[Conflict]:
         yield Conflict("stop", "arch", "its eigenvalue is that of the architecture's Hessian")
 
 
+def _measure(recipe: Settings) -> Iterator[Conflict]:
+    terms = [c.name for c in components(recipe.get("measure"))]
+    for name in {t for t in terms if terms.count(t) > 1}:
+        yield Conflict("measure", "measure", f"`{name}` stands twice in the sum")
+    sampler = _name(recipe, "sampler")
+    for name in terms:
+        if name != "gradient_match" and sampler in PATHS:
+            yield Conflict(
+                "measure", "sampler", f"`{sampler}` learns no weights of options to measure"
+            )
+            return
+
+
 RULES: tuple[Callable[[Settings], Iterator[Conflict]], ...] = (
     _sampler,
     _steps,
     _perturb,
     _regularize,
     _stop,
+    _measure,
 )
 
 

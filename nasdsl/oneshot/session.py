@@ -26,6 +26,10 @@ from nasdsl.oneshot.samplers.sample import Sample
 Batch = tuple[Tensor, Tensor]
 
 
+def _no_probe(part: str) -> Batch:
+    raise ValueError("this session has no images to measure on")
+
+
 @dataclass(frozen=True, slots=True)
 class Clock:
     """Where a stretch stands: step `step` of `steps`, `steps_per_epoch` to an epoch."""
@@ -82,6 +86,8 @@ class Session:
     #: Parameters that move, by name.
     weights: dict[str, nn.Parameter] = field(default_factory=dict)
     alphas: dict[str, nn.Parameter] = field(default_factory=dict)
+    #: The first batch of `train` or `valid`, beside the streams, for measurements.
+    probe: Callable[[str], Batch] = _no_probe
 
     # ---- time
 

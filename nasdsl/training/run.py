@@ -23,8 +23,8 @@ from nasdsl.ir.printer import digest
 from nasdsl.oneshot.compose import compose
 from nasdsl.oneshot.phases import phases_of
 from nasdsl.oneshot.samplers.table import sampler as sampler_of
+from nasdsl.training import events, record
 from nasdsl.training import plan as plans
-from nasdsl.training import record
 from nasdsl.training.archive import archive, used
 from nasdsl.training.data import inputs
 from nasdsl.training.loop import Watcher, drive
@@ -176,10 +176,13 @@ def execute(
             device=options.device,
             space_of=lambda network: plan.space(network=network),
         )
+        seen = watch
+        if folder is not None and events.wanted(plan.recipe) and events.available():
+            seen = events.events(folder.path / "events", watch)
         drive(
             search,
             folder=folder.path if folder else None,
-            watch=watch,
+            watch=seen,
             wall_limit=options.wall_limit,
         )
         found = search.result()

@@ -19,11 +19,13 @@ from nasdsl.ir.space import Space
 from nasdsl.oneshot import optimizers
 from nasdsl.oneshot.arch import ArchParameters
 from nasdsl.oneshot.compose import compose
+from nasdsl.oneshot.health import skips
+from nasdsl.oneshot.health.checkup import checkup
 from nasdsl.oneshot.metrics import Meter, evaluate
 from nasdsl.oneshot.parts import Stateful, Verdict
 from nasdsl.oneshot.phases import Phase, phase_at, phases_of
 from nasdsl.oneshot.samplers.sample import picks
-from nasdsl.oneshot.session import Clock, Session
+from nasdsl.oneshot.session import Batch, Clock, Session
 from nasdsl.training import checkpoint
 from nasdsl.training.data.batches import Evaluation, Stream, derived_generator, derived_seed
 from nasdsl.training.data.inputs import Inputs, pipeline
@@ -126,7 +128,15 @@ class Search:
             valid_meter=Meter.on(self.device),
             weights=weights,
             alphas=alphas,
+            probe=self._probe,
         )
+
+    def _probe(self, part: str) -> Batch:
+        """The first images of a half as one batch, not augmented; no stream moves."""
+        parts = self.inputs.parts
+        chosen = parts.search_train if part == "train" else parts.search_valid
+        size = int(self.phases[self.index].settings.get("batch"))
+        return next(iter(Evaluation(self.inputs.train, chosen, batch_size=size)))
 
     # ---- steps
 
@@ -171,6 +181,7 @@ class Search:
                 for t, rows in mix.items()
             },
             "mix": mix,
+            **checkup(session, epoch, mix),
             "genotype": forms.brief(discretize.argmax(session.space, mix), session.space),
         }
 
@@ -225,6 +236,7 @@ class Search:
             "valid": {"loss": soft[0], "accuracy": soft[1]},
             "valid_discrete": {"loss": hard[0], "accuracy": hard[1]},
             "discretization_gap": soft[1] - hard[1],
+            "warnings": [said] if (said := skips.warning(genotype, session.space)) else [],
         }
 
     def _one_hot(self, genotype: Genotype) -> dict[str, Tensor]:
