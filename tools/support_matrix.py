@@ -41,7 +41,7 @@ from nasdsl.training.data.inputs import Inputs  # noqa: E402
 from nasdsl.training.data.normalize import Channels  # noqa: E402
 from nasdsl.training.data.splits import Splits  # noqa: E402
 from nasdsl.training.plan import Item, Plan, PlanError, make_from_items  # noqa: E402
-from nasdsl.training.run import check_fit  # noqa: E402
+from nasdsl.training.run import check_fit, check_kind  # noqa: E402
 from nasdsl.training.search import Search  # noqa: E402
 
 PAGE = ROOT / "spaces" / "matrix.md"
@@ -86,20 +86,13 @@ def recipes() -> list[tuple[str, str]]:
     )
 
 
-def prepared(shape: Shape, classes: int, vocabulary: int) -> Inputs:
-    """Random inputs: two batches for each half of a search."""
+def prepared(shape: Shape, classes: int) -> Inputs:
+    """Random images: two batches for each half of a search."""
     draw = np.random.default_rng(0)
     n = 4 * BATCH * STEPS
-    kind = shape.kind
-    if kind == "tokens":
-        x = draw.integers(0, vocabulary, (n, *shape.dims)).astype(np.int64)
-    elif kind in ("image", "pieces"):
-        x = draw.integers(0, 256, (n, *shape.dims), dtype=np.uint8)
-    else:
-        x = draw.standard_normal((n, *shape.dims)).astype(np.float32)
+    x = draw.integers(0, 256, (n, *shape.dims), dtype=np.uint8)
     y = (np.arange(n) % classes).astype(np.int64)
-    channels = shape.dims[-3] if kind in ("image", "pieces") else 1
-    half = Channels(mean=(0.5,) * channels, std=(0.5,) * channels)
+    half = Channels(mean=(0.5,) * shape.dims[0], std=(0.5,) * shape.dims[0])
     images = Images.put(x, y, half)
     part = BATCH * STEPS
     return Inputs(
@@ -215,7 +208,8 @@ def _run(recipe: tuple[str, str], space: tuple[str, str]) -> None:
     plan = planned(recipe, space)
     made = plan.space()
     network = made.supernet
-    inputs = prepared(network.inp, network.out.channels, VOCABULARY.get(space[0], 0))
+    check_kind(made)
+    inputs = prepared(network.inp, network.out.channels)
     check_fit(plan, inputs)
     task = Search(
         made,

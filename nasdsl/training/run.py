@@ -20,6 +20,7 @@ from nasdsl.ir.config import show
 from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype, loads
 from nasdsl.ir.printer import digest
+from nasdsl.ir.space import Space
 from nasdsl.oneshot.compose import compose
 from nasdsl.oneshot.phases import phases_of
 from nasdsl.oneshot.samplers.table import sampler as sampler_of
@@ -130,9 +131,24 @@ def begin(plan: Plan, prepared: inputs.Inputs, folder: Path, options: Options) -
     return made
 
 
+def check_kind(space: Space) -> None:
+    """Refuse a space that needs other data than images with one class each. Raises PlanError."""
+    network = space.supernet
+    if network.inp.kind != "image":
+        raise plans.PlanError(
+            f"space `{space.name}` takes {network.inp.kind}; this version loads images alone"
+        )
+    if len(network.out.dims) != 1:
+        raise plans.PlanError(
+            f"space `{space.name}` answers with {network.out} per image; this version trains on "
+            "one class per image"
+        )
+
+
 def check_fit(plan: Plan, prepared: inputs.Inputs) -> None:
     """Refuse a space and a data set that do not fit, before anything is trained."""
     space = plan.space()
+    check_kind(space)
     inp, out = space.supernet.inp, space.supernet.out
     if inp != prepared.shape or out.channels != prepared.classes:
         raise plans.PlanError(
