@@ -13,11 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 from nasdsl.version import VERSION as __version__
 
-__all__ = ["CompileError", "__version__", "compile", "load", "network", "search"]
+__all__ = [
+    "CompileError",
+    "Extension",
+    "Param",
+    "PluginError",
+    "__version__",
+    "compile",
+    "load",
+    "network",
+    "search",
+]
 
 if TYPE_CHECKING:
     from nasdsl.api import compile, load, network, search
     from nasdsl.diagnostics.model import CompileError
+    from nasdsl.ir.extension import Extension, PluginError
+    from nasdsl.ir.schema import Param
 
 
 def __getattr__(name: str) -> Any:
@@ -25,6 +37,14 @@ def __getattr__(name: str) -> Any:
         from nasdsl.diagnostics.model import CompileError
 
         return CompileError
+    if name in ("Extension", "PluginError"):
+        from nasdsl.ir import extension
+
+        return getattr(extension, name)
+    if name == "Param":
+        from nasdsl.ir.schema import Param
+
+        return Param
     if name in __all__:
         from nasdsl import api
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
     from nasdsl.training.run import Outcome
 
 
-def load(path: str | Path | Source) -> Loaded:
+def load(path: str | Path | Source, *, plugins: Sequence[str | Path] = ()) -> Loaded:
     """A `.nas` file, a bundled one by name, or a Source, read and checked.
 
-    Raises CompileError with every diagnostic, UnknownName.
+    `plugins` are Python files with components; they are run. Those of installed packages are found
+    by themselves. Raises CompileError with every diagnostic, UnknownName, PluginError.
     """
-    return driver.load(path)
+    from nasdsl.ir.plugin_files import plugins as read
+
+    return driver.load(path, plugins=read(plugins))
 
 
 def compile(

@@ -15,7 +15,9 @@ from typing import Any
 from nasdsl import resources
 from nasdsl.diagnostics.model import CompileError, Diagnostic, Diagnostics
 from nasdsl.diagnostics.suggest import did_you_mean
+from nasdsl.ir.extension import Plugins
 from nasdsl.ir.genotype import Genotype
+from nasdsl.ir.plugin_files import of_files
 from nasdsl.ir.requirement import Requirement
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Network, Space
@@ -97,9 +99,11 @@ def load(
     key: str | None = None,
     paths: Sequence[Path] = (),
     check: bool = True,
+    plugins: Plugins | None = None,
 ) -> Loaded:
     """Load and check a `.nas` file, a bundled one by name, or a Source.
 
+    `plugins` are components in Python that it may use; without, those of installed packages.
     Raises CompileError with all diagnostics, UnknownName.
     """
     if isinstance(path, Source):
@@ -107,7 +111,9 @@ def load(
     else:
         found_key, source = read(path)
     diags = Diagnostics()
-    program = programs.load(source, key or found_key, paths=paths, diags=diags)
+    program = programs.load(
+        source, key or found_key, paths=paths, diags=diags, plugins=plugins or of_files(())
+    )
     if program is None:
         raise CompileError(tuple(diags))
     if check:

@@ -27,16 +27,26 @@ def folder(tmp_path, monkeypatch):
     texts = [body for kind, body in BLOCKS if kind in ("nas", "nas error")]
     for name, text in zip(names, texts, strict=True):
         (tmp_path / name).write_text(text)
+    plugins = re.findall(r"`(\w+\.py)`[^`]*(?:`\w+`[^`]*)*```python file", TEXT, re.S)
+    for name, text in zip(plugins, blocks("python file"), strict=True):
+        (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_files_are_in_style_and_check_as_said(folder):
     runner = CliRunner()
-    for name in ("trio.nas", "typo.nas"):
+    for name in ("trio.nas", "typo.nas", "mine.nas"):
         assert runner.invoke(cli, ["fmt", "--check", name]).exit_code == 0, name
     assert runner.invoke(cli, ["check", "trio.nas"]).exit_code == 0
     assert runner.invoke(cli, ["check", "typo.nas"]).exit_code == 1
+    assert runner.invoke(cli, ["check", "mine.nas"]).exit_code == 1
+    assert runner.invoke(cli, ["check", "mine.nas", "--plugin", "acme.py"]).exit_code == 0
+
+
+def test_the_plugin_it_shows_is_short():
+    (text,) = blocks("python file")
+    assert sum(bool(line.strip()) for line in text.splitlines()) < 40
 
 
 def matches(pattern, text):

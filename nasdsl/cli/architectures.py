@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from nasdsl.cli import given
+from nasdsl.cli import given, plugged
 from nasdsl.cli.boundary import Failure, guarded, is_file
 from nasdsl.cli.running import pairs
 
@@ -34,6 +34,7 @@ PATIENCE = 2_000
 @click.option("--space", "name", help="Space of the file.")
 @click.option("-P", "parameters", multiple=True, callback=pairs, metavar="NAME=VALUE",
               help="Parameter of the space.")  # fmt: skip
+@plugged.option
 @guarded
 def sample(
     source: str,
@@ -55,7 +56,7 @@ def sample(
     from nasdsl.ir.sampling import sample as draw
     from nasdsl.ir.sampling import sample_within
 
-    loaded = driver.load(source)
+    loaded = plugged.load(source)
     space = driver.space(loaded, name, parameters)
     further = tuple(driver.requirement(loaded, c, name, parameters) for c in conditions)
     limits = Limits(space, driver.targets(loaded, name, parameters), further)
@@ -147,6 +148,7 @@ def _report(made: list[Any], space: Any, seed: int, notion: str) -> dict[str, An
               help="Parameter of the space.")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text",
               show_default=True)  # fmt: skip
+@plugged.option
 @guarded
 def diff(
     source: str, a: str, b: str, name: str | None, parameters: dict[str, str], form: str
@@ -155,7 +157,7 @@ def diff(
     from nasdsl import driver
     from nasdsl.report.difference import difference_report, difference_text
 
-    loaded = driver.load(source)
+    loaded = plugged.load(source)
     space = driver.space(loaded, name, parameters)
     if a == b == "-":
         raise Failure("only one of the two comes from stdin", 2)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from nasdsl.cli import exporting, given
+from nasdsl.cli import exporting, given, plugged
 from nasdsl.cli.boundary import MISSING, OK, Failure, guarded, is_file, say
 from nasdsl.cli.export_order import Order
 from nasdsl.cli.running import pairs
@@ -41,6 +41,7 @@ FORMS = (
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the weights."
 )
 @click.option("--force", is_flag=True, help="Overwrite what lies in --out.")
+@plugged.option
 @guarded
 def compile_(
     target: str,
@@ -57,7 +58,7 @@ def compile_(
     from nasdsl import driver
     from nasdsl.ir.formats import forms
 
-    loaded = driver.load(target)
+    loaded = plugged.load(target)
     made = driver.space(loaded, space, parameters)
     genotype = None
     if text is not None:
@@ -134,6 +135,7 @@ def compile_(
               "images of the run [default: those saved with the weights].")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of a network: of fresh weights.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
+@plugged.option
 @guarded
 def export(
     source: str,
@@ -189,7 +191,7 @@ def export(
         space = space or given.space_of(source)
         if space is None:
             raise Failure("--space says which space the genotype belongs to", 2)
-        loaded = driver.load(space)
+        loaded = plugged.load(space)
         made = driver.space(
             loaded, space if loaded.program.find("space", space) else None, parameters
         )

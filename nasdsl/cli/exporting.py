@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from nasdsl.cli import given
+from nasdsl.cli import given, plugged
 from nasdsl.cli.boundary import MISSING, USAGE, Failure, say
 from nasdsl.cli.export_order import Order, Subject, is_run
 from nasdsl.cli.export_weights import measure_statistics, weighted
@@ -103,9 +103,9 @@ def _subject(order: Order) -> Subject:
         )  # fmt: skip
     if order.genotype is not None:
         # As `compile`: SOURCE is the space.
-        loaded, name, text = driver.load(order.source), order.space, order.genotype
+        loaded, name, text = plugged.load(order.source), order.space, order.genotype
     elif (space := order.space or given.space_of(order.source)) is not None:
-        loaded, text = driver.load(space), order.source
+        loaded, text = plugged.load(space), order.source
         name = space if loaded.program.find("space", space) else None
     else:
         raise Failure(

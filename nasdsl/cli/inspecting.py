@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from nasdsl.cli import given
+from nasdsl.cli import given, plugged
 from nasdsl.cli.boundary import Failure, guarded, is_file
 from nasdsl.cli.running import pairs
 
@@ -28,6 +28,7 @@ _VIEWS = ("summary", "resolved", "ir", "code", "dot", "mermaid", "svg")
 @click.option("--cell", help="The cell that is drawn, or `stages` [default: the first cell].")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text",
               show_default=True)  # fmt: skip
+@plugged.option
 @guarded
 def inspect(
     target: str,
@@ -70,7 +71,7 @@ def _space(
     from nasdsl import driver
 
     try:
-        loaded = driver.load(target)
+        loaded = plugged.load(target)
     except driver.UnknownName as error:
         from nasdsl.ir import published
 
@@ -144,7 +145,7 @@ def _genotype(
     from nasdsl import driver
     from nasdsl.ir.formats import forms
 
-    loaded = driver.load(space)
+    loaded = plugged.load(space)
     name = space if loaded.program.find("space", space) else None
     made = driver.space(loaded, name, parameters)
     genotype = forms.parse(given.text_of(target), made)

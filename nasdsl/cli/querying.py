@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from nasdsl.cli import given
+from nasdsl.cli import given, plugged
 from nasdsl.cli.boundary import Failure, guarded, width
 from nasdsl.cli.running import pairs
 
@@ -27,6 +27,7 @@ from nasdsl.cli.running import pairs
               help="Place in the whole table [default: if the table comes with nasdsl].")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text",
               show_default=True)  # fmt: skip
+@plugged.option
 @guarded
 def query(
     source: str,
@@ -92,7 +93,7 @@ def _read(source: str, genotype: str | None, parameters: dict[str, str]) -> tupl
 
     if genotype is None:
         raise Failure("GENOTYPE is missing: a text, a file, or - for standard input", 2)
-    loaded = driver.load(source)
+    loaded = plugged.load(source)
     name = source if loaded.program.find("space", source) else None
     return driver.space(loaded, name, parameters), given.text_of(genotype).strip()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from nasdsl.cli import given
+from nasdsl.cli import given, plugged
 from nasdsl.cli.boundary import STOPPED, Failure, guarded, say, width
 
 
@@ -51,6 +51,7 @@ def _shared(f: Any) -> Any:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Run folder [default: runs/…].")
 @click.option("--no-retrain", is_flag=True, help="Search only.")
+@plugged.option
 @click.option("--resume", is_flag=True, help="TARGET is a run folder; go on where it stopped.")
 @click.option("--dry-run", is_flag=True, help="Say what would be run; write nothing.")
 @click.option("--wall-limit", type=float, metavar="SECONDS",
@@ -83,7 +84,6 @@ def run(
     TARGET may be a run folder: with --resume it goes on, without it is repeated
     from the sources it keeps.
     """
-    from nasdsl import driver
     from nasdsl.training import plan as plans
     from nasdsl.training import record
     from nasdsl.training.archive import reopen
@@ -94,7 +94,7 @@ def run(
         raise Failure(f"{target} is no run folder", 2)
     existing = record.RunFolder(folder) if is_run else None
     if existing is not None:
-        plan = reopen(existing)
+        plan = reopen(existing, run_plugins=True)
         device = existing.read("run.json")["device"] if device == "auto" else device
         threads = threads or existing.read("run.json")["threads"]
     else:
@@ -102,7 +102,7 @@ def run(
             "space": space, "recipe": recipe, "dataset": dataset, "split": split, "train": train,
         }  # fmt: skip
         plan = plans.make(
-            driver.load(target), names=names, parameters=parameters, changes=changes, seed=seed
+            plugged.load(target), names=names, parameters=parameters, changes=changes, seed=seed
         )
     if dry_run:
         _describe(plan, form)
@@ -135,7 +135,7 @@ def _execute(
     import torch
 
     from nasdsl.cli.progress import Progress
-    from nasdsl.training import record
+    from nasdsl.training import events, record
     from nasdsl.training import run as runs
     from nasdsl.training.data import inputs
     from nasdsl.training.interrupt import Stopped
@@ -166,6 +166,8 @@ def _execute(
         f"({prepared.shape}, {prepared.classes} classes), {options.device}, "
         f"{torch.get_num_threads()} thread{'s' * (torch.get_num_threads() != 1)}, seed {plan.seed}"
     )
+    if events.wanted(plan.recipe) and not events.available():
+        say(f"note: {events.MISSING}")
     for warning in prepared.warnings:
         say(f"note: {warning}")
     quiet = bool(click.get_current_context().find_root().params.get("quiet"))
@@ -198,6 +200,7 @@ def _report(plan: Any, outcome: Any, folder: Any, form: str) -> None:
                     "text": outcome.text,
                     "valid": outcome.search["valid"],
                     "discretization_gap": outcome.search["discretization_gap"],
+                    "warnings": outcome.search.get("warnings", []),
                     "retrain": outcome.retrain,
                     "benchmark": None if known is None else benchmark_report(*known),
                 },
@@ -211,6 +214,8 @@ def _report(plan: Any, outcome: Any, folder: Any, form: str) -> None:
         f"search     {search['valid']['accuracy']:.2f} % on validation images, "
         f"{search['valid_discrete']['accuracy']:.2f} % as one-hot supernet"
     )
+    for warning in search.get("warnings", ()):
+        click.echo(f"warning    {wrap(warning, 11)}")
     if outcome.retrain is not None:
         test = outcome.retrain["test"]
         click.echo(
@@ -241,11 +246,11 @@ def _describe(plan: Any, form: str) -> None:
     from nasdsl.codegen.supernet import check_executable
     from nasdsl.ir import cost
     from nasdsl.ir.config import show
-    from nasdsl.oneshot.samplers.table import SAMPLERS
+    from nasdsl.oneshot.samplers.table import sampler as sampler_of
 
     space = plan.space()
     sampler = plan.recipe.get("sampler")
-    one_hot = sampler is not None and SAMPLERS[sampler.name](sampler).one_hot
+    one_hot = sampler is not None and sampler_of(sampler).one_hot
     supernet = cost.of_network(space.supernet)
     try:
         if sampler is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from nasdsl.cli import plugged
 from nasdsl.cli.boundary import OK, WRONG, Failure, guarded, say, show
 
 
@@ -38,6 +39,7 @@ def _sources(files: tuple[str, ...], name: str) -> list[tuple[str, str, bytes]]:
               default="text", show_default=True, help="How diagnostics are shown.")  # fmt: skip
 @click.option("--path", "paths", multiple=True, type=click.Path(path_type=Path, file_okay=False),
               help="Folder to look imports up in, before the bundled ones.")  # fmt: skip
+@plugged.option
 @click.option("--stdin-filename", default="<stdin>", help="Name for text from stdin.")
 @guarded
 def check(files: tuple[str, ...], form: str, paths: tuple[Path, ...], stdin_filename: str) -> None:
@@ -47,11 +49,12 @@ def check(files: tuple[str, ...], form: str, paths: tuple[Path, ...], stdin_file
     from nasdsl.source import Source
 
     diags = Diagnostics()
+    plugins = plugged.plugins()
     names = []
     for key, name, data in _sources(files, stdin_filename):
         names.append(name)
         source = Source.of(name, data.decode("utf-8", "replace"))
-        loaded = programs.load(source, key, paths=paths, diags=diags)
+        loaded = programs.load(source, key, paths=paths, diags=diags, plugins=plugins)
         if loaded is not None:
             programs.check(loaded)
     wrong = bool(diags.errors)

@@ -250,6 +250,19 @@ def _edits(recipe: Settings) -> Iterator[Conflict]:
         )
 
 
+def _measure(recipe: Settings) -> Iterator[Conflict]:
+    terms = [c.name for c in components(recipe.get("measure"))]
+    for name in {t for t in terms if terms.count(t) > 1}:
+        yield Conflict("measure", "measure", f"`{name}` stands twice in the sum")
+    sampler = _name(recipe, "sampler")
+    for name in terms:
+        if name != "gradient_match" and sampler in PATHS:
+            yield Conflict(
+                "measure", "sampler", f"`{sampler}` learns no weights of options to measure"
+            )
+            return
+
+
 RULES: tuple[Callable[[Settings], Iterator[Conflict]], ...] = (
     _sampler,
     _alone,
@@ -260,6 +273,7 @@ RULES: tuple[Callable[[Settings], Iterator[Conflict]], ...] = (
     _regularize,
     _stop,
     _edits,
+    _measure,
 )
 
 

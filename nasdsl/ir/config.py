@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from nasdsl.ir.extension import Extension
 from nasdsl.source import Span
 
 
@@ -31,6 +32,8 @@ class Component:
     name: str
     args: tuple[tuple[str, Any], ...] = ()
     span: Span | None = field(default=None, compare=False, repr=False)
+    #: Who makes it, where it is a component of a plugin.
+    extension: Extension | None = field(default=None, compare=False, repr=False)
 
     def get(self, name: str, default: Any = None) -> Any:
         for key, value in self.args:
@@ -43,7 +46,7 @@ class Component:
         args = [(k, value if k == name else v) for k, v in self.args]
         if all(k != name for k, _ in self.args):
             args.append((name, value))
-        return Component(self.name, tuple(args), self.span)
+        return Component(self.name, tuple(args), self.span, self.extension)
 
 
 @dataclass(frozen=True, slots=True)

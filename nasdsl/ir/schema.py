@@ -275,6 +275,45 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     runs=True,
                 ),
             ),
+            "measure": (
+                _spec("entropy", "mean entropy of the rows, in nats; no pass", _EVERY, runs=True),
+                _spec(
+                    "skip_share",
+                    "mean weight of skip connections where offered; no pass",
+                    _EVERY,
+                    runs=True,
+                ),
+                _spec(
+                    "gap",
+                    "accuracy of the mix less that of the strongest architecture, one batch; "
+                    "2 forward passes",
+                    _EVERY,
+                    runs=True,
+                ),
+                _spec(
+                    "gradient_match",
+                    "mean cosine of training and validation gradients of options (OLES); "
+                    "2 forward and backward passes",
+                    _EVERY,
+                    runs=True,
+                ),
+                _spec(
+                    "alignment",
+                    "mean cosine of layers' gradients in their mixes (Lambda-DARTS); "
+                    "1 forward and backward pass",
+                    _EVERY,
+                    runs=True,
+                ),
+                _spec(
+                    "eigenvalue",
+                    "largest eigenvalue of the validation loss's Hessian in alpha; "
+                    "1 pass and a double backward per iteration",
+                    _EVERY,
+                    P("iterations", "int", Fraction(15)),
+                    runs=True,
+                    positional=0,
+                ),
+            ),
             "partial": (
                 _spec(
                     "channels",
@@ -526,6 +565,7 @@ BLOCKS: Mapping[str, Mapping[str, str]] = MappingProxyType(
                 "step": "component:step",
                 "freeze": "component:freeze",
                 "stop": "component:stop",
+                "measure": "total:measure",
                 "partial": "component:partial",
                 "aux_skip": "schedule",
                 "entangle": "component:entangle",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from nasdsl.diagnostics.model import Diagnostics, Label
 from nasdsl.diagnostics.suggest import did_you_mean, nearest
+from nasdsl.ir.extension import NO_PLUGINS, Plugins
 from nasdsl.lowering.elsewhere import BLOCKS, bundled_hint
 from nasdsl.lowering.merging import merge
 from nasdsl.lowering.modules import Def, Module, hides
@@ -68,8 +69,10 @@ class Block:
 class Flattener:
     """Flattens blocks on demand, each definition once."""
 
-    def __init__(self, diags: Diagnostics) -> None:
+    def __init__(self, diags: Diagnostics, plugins: Plugins = NO_PLUGINS) -> None:
         self.diags = diags
+        #: Components in Python that the program may use.
+        self.plugins = plugins
         self.done: dict[int, Block | None] = {}
         self.active: set[int] = set()
 

@@ -11,6 +11,7 @@ from nasdsl.diagnostics.model import Diagnostics
 from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.ir import cost
 from nasdsl.ir.config import Settings
+from nasdsl.ir.extension import NO_PLUGINS, Plugins
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.optable import OPS
 from nasdsl.ir.requirement import Requirement
@@ -138,7 +139,12 @@ class Program:
 
 
 def load(
-    source: Source, key: str | None = None, *, paths: Sequence[Path] = (), diags: Diagnostics
+    source: Source,
+    key: str | None = None,
+    *,
+    paths: Sequence[Path] = (),
+    diags: Diagnostics,
+    plugins: Plugins = NO_PLUGINS,
 ) -> Program | None:
     """Read a source and its imports; None where it has no tree."""
     loader = Loader(library(paths), diags)
@@ -146,7 +152,7 @@ def load(
     if module is None:
         return None
     sources = tuple(m.source for m in loader.modules.values() if m is not None)
-    return Program(module, diags, Flattener(diags), sources)
+    return Program(module, diags, Flattener(diags, plugins), sources)
 
 
 def check(program: Program) -> None:

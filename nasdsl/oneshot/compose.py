@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nasdsl.ir.config import Component, Settings, components
@@ -19,30 +20,41 @@ from nasdsl.oneshot.transforms.table import transforms
 _STEP, _SELECT = Component("alternating"), Component("argmax")
 
 
+def _made(table: Mapping[str, Callable[[Component], Any]], component: Component) -> Any:
+    """The part of a component: by the table, or by the plugin that it comes from."""
+    if component.extension is not None:
+        return component.extension.build(component)
+    return table[component.name](component)
+
+
 def compose(recipe: Settings) -> Parts:
     """The parts of a recipe. Every component it names must be one that runs."""
     step, select = recipe.get("step") or _STEP, recipe.get("select") or _SELECT
     sampler, perturb, stop = (recipe.get(s) for s in ("sampler", "perturb", "stop"))
-    penalties = tuple(PENALTIES[c.name](c) for c in components(recipe.get("regularize")))
+    penalties = tuple(_made(PENALTIES, c) for c in components(recipe.get("regularize")))
+    mixes = transforms(recipe)
     named: dict[str, Any] = {
-        "sampler": SAMPLERS[sampler.name](sampler),
-        "step": STEPS[step.name](step),
-        "select": SELECTORS[select.name](select),
+        "sampler": _made(SAMPLERS, sampler),
+        "step": _made(STEPS, step),
+        "select": _made(SELECTORS, select),
     }
     if stop is not None:
-        named["stop"] = STOPS[stop.name](stop)
+        named["stop"] = _made(STOPS, stop)
     if perturb is not None:
-        named["perturb"] = PERTURBATIONS[perturb.name](perturb)
+        named["perturb"] = _made(PERTURBATIONS, perturb)
     for slot, table in (("freeze", FREEZES), ("align", ALIGNMENTS)):
         component = recipe.get(slot)
         if component is not None:
-            named[slot] = table[component.name](component)
+            named[slot] = _made(table, component)
+    named |= {f"mix.{name}": part for name, part in mixes.items()}
+    for component, part in zip(components(recipe.get("regularize")), penalties, strict=True):
+        named[f"regularize.{component.name}"] = part
     return Parts(
         sampler=named["sampler"],
         step=named["step"],
         select=named["select"],
         # What a selection has decided holds in every mix.
-        transforms=(*transforms(recipe), *_decider(named["select"])),
+        transforms=(*mixes.values(), *_decider(named["select"])),
         perturb=named.get("perturb"),
         stop=named.get("stop"),
         penalties=penalties,

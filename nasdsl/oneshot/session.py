@@ -27,6 +27,10 @@ from nasdsl.oneshot.samplers.sample import Sample
 Batch = tuple[Tensor, Tensor]
 
 
+def _no_probe(part: str) -> Batch:
+    raise ValueError("this session has no images to measure on")
+
+
 @dataclass(frozen=True, slots=True)
 class Clock:
     """Where a stretch stands: step `step` of `steps`, `steps_per_epoch` to an epoch."""
@@ -89,6 +93,8 @@ class Session:
     base: int = 0
     #: What the sampler's temperature is multiplied by, where the step rule couples it.
     heat: Tensor | None = None
+    #: The first batch of `train` or `valid`, beside the streams, for measurements.
+    probe: Callable[[str], Batch] = _no_probe
 
     # ---- time
 

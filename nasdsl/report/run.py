@@ -13,11 +13,9 @@ from typing import Any
 from nasdsl.ir.space import Space
 from nasdsl.report.benchmark import benchmark_lines, benchmark_report
 from nasdsl.report.columns import indent, number, pairs, percent, table, wrap
+from nasdsl.report.health import health_lines, spaced
 
 SCHEMA = 1
-
-#: Epochs of a log that are shown as text; of more, evenly spaced ones.
-SHOWN = 24
 
 
 def run_report(path: Path | str) -> dict[str, Any]:
@@ -82,6 +80,7 @@ def report_of(
         "valid": found.get("valid"),
         "valid_discrete": found.get("valid_discrete"),
         "discretization_gap": found.get("discretization_gap"),
+        "warnings": found.get("warnings") or [],
         "retrain_epochs": [_epoch(r) for r in retrain_log],
         "retrain": dict(retrain) if retrain is not None else None,
     }
@@ -104,7 +103,19 @@ _RUN = (
 def _epoch(record: Mapping[str, Any]) -> dict[str, Any]:
     return {
         k: record.get(k)
-        for k in ("epoch", "step", "train", "valid", "entropy", "lr", "seconds", "genotype")
+        for k in (
+            "epoch",
+            "step",
+            "train",
+            "valid",
+            "entropy",
+            "lr",
+            "seconds",
+            "genotype",
+            "health",
+            "health_seconds",
+            "health_note",
+        )
         if k in record
     }
 
@@ -211,6 +222,7 @@ def text_of(report: Mapping[str, Any], width: int = 80) -> str:
     lines = [f"run {report['path']}: {report['status']}".replace(" :", ":"), ""]
     lines += pairs(_facts(report["run"]), width=width)
     lines += ["", *_search_text(report)]
+    lines += health_lines(report["epochs"], width)
     for name, rows in report["mix"].items():
         lines += ["", *_mix_text(name, rows, width)]
     if report["shares"]:
@@ -247,7 +259,7 @@ def _search_text(report: Mapping[str, Any]) -> list[str]:
     else:
         head += ["mean H"]
     rows = []
-    for record in _spaced(epochs):
+    for record in spaced(epochs):
         entropies = record.get("entropy") or {}
         shown = [f"{entropies[t]:.3f}" if t in entropies else "" for t in tables]
         if len(tables) > 3:
@@ -255,14 +267,6 @@ def _search_text(report: Mapping[str, Any]) -> list[str]:
         rows.append([str(record.get("epoch", "")), *_measured(record), *shown])
     lines = ["search  (H: mean entropy of a table's rows, in nats)" if tables else "search"]
     return lines + indent(table(rows, header=head, right=range(len(head))))
-
-
-def _spaced(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """All of a short log, evenly spaced ones of a long one; first and last always."""
-    if len(records) <= SHOWN:
-        return list(records)
-    last = len(records) - 1
-    return [records[round(i * last / (SHOWN - 1))] for i in range(SHOWN)]
 
 
 def _measured(record: Mapping[str, Any]) -> list[str]:
@@ -345,6 +349,7 @@ def _found_text(report: Mapping[str, Any], width: int) -> list[str]:
     gap = report["discretization_gap"]
     if gap is not None:
         rows.append(("discretization gap", f"{gap:.2f} points"))
+    rows += [("warning", warning) for warning in report.get("warnings") or ()]
     return lines + (["", *pairs(rows, width=width)] if rows else [])
 
 
@@ -354,7 +359,7 @@ def _retrain_text(report: Mapping[str, Any], width: int) -> list[str]:
     if epochs:
         has_valid = any(r.get("valid") for r in epochs)
         head = ["epoch", "train loss", "accuracy", *(["valid loss", "accuracy"] * has_valid)]
-        rows = [[str(r.get("epoch", "")), *_measured(r)[: len(head) - 1]] for r in _spaced(epochs)]
+        rows = [[str(r.get("epoch", "")), *_measured(r)[: len(head) - 1]] for r in spaced(epochs)]
         lines += indent(table(rows, header=head, right=range(len(head))))
     if result:
         facts = []

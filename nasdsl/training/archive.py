@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from nasdsl.diagnostics.model import CompileError, Diagnostics
 from nasdsl.driver import Loaded
+from nasdsl.ir.config import Component, components
+from nasdsl.ir.extension import CLOSED, Plugins
+from nasdsl.ir.plugin_files import digest, from_text, of_files
 from nasdsl.lowering import program as programs
 from nasdsl.lowering.blocks import Flattener
 from nasdsl.lowering.modules import Loader, Module
@@ -22,9 +26,11 @@ def archive(plan: Plan) -> dict[str, Any]:
         for module, edges in item.loaded.program.imports():
             modules[module.key] = {"name": module.source.name, "text": module.source.text}
             imports.extend([module.key, path, key] for path, key in edges)
+    files = {f.name: f for i in plan.items.values() for f in i.loaded.program.flat.plugins.files}
     return {
         "schema": 1,
         "modules": modules,
+        "plugins": [{"name": f.name, "text": f.text, "digest": f.digest} for f in files.values()],
         "imports": sorted({tuple(i) for i in imports}),
         "items": {
             k: {"name": i.name, "module": i.loaded.program.module.key}
@@ -33,8 +39,32 @@ def archive(plan: Plan) -> dict[str, Any]:
     }
 
 
-def reopen(folder: RunFolder) -> Plan:
-    """The plan of a run, from its folder alone. Raises RunError, CompileError."""
+def used(plan: Plan) -> list[dict[str, str]]:
+    """The components of plugins that a recipe names, each with where it is from and its digest."""
+    parts = [plan.recipe, *(phase for _, phase in plan.recipe.phases)]
+    found = {
+        c.extension.name: c.extension
+        for part in parts
+        for _, value in part.values
+        for c in _nested(value)
+        if c.extension is not None
+    }
+    return [{"name": e.name, "origin": e.origin, "digest": e.digest} for e in found.values()]
+
+
+def _nested(value: Any) -> Iterator[Component]:
+    for component in components(value):
+        yield component
+        for _, argument in component.args:
+            yield from _nested(argument)
+
+
+def reopen(folder: RunFolder, *, run_plugins: bool = False) -> Plan:
+    """The plan of a run, from its folder alone.
+
+    The plugins that the folder holds are code; they are run only where the run is to go on or to
+    be repeated (`run_plugins`), not to look at it. Raises RunError, CompileError, PluginError.
+    """
     order, stored = folder.read("run.json"), folder.read("sources.json")
     try:
         modules = stored["modules"]
@@ -50,17 +80,33 @@ def reopen(folder: RunFolder) -> Plan:
             return None
         return key, Source.of(modules[key]["name"], modules[key]["text"])
 
+    plugins = _plugins(folder, stored.get("plugins", [])) if run_plugins else CLOSED
     loaded: dict[str, Loaded] = {}
     items = {}
     for kind, item in wanted.items():
         key = item["module"]
         if key not in loaded:
-            loaded[key] = _load(key, modules, find)
+            loaded[key] = _load(key, modules, find, plugins)
         items[kind] = Item(kind, item["name"], loaded[key])
-    return make_from_items(items, parameters=parameters, changes=changes, seed=seed)
+    plan = make_from_items(items, parameters=parameters, changes=changes, seed=seed)
+    if run_plugins and used(plan) != order.get("plugins", []):
+        names = ", ".join(f"{u['name']} of {u['origin']}" for u in order.get("plugins", []))
+        raise RunError(f"{folder.path}: the run began with another text of its plugins ({names})")
+    return plan
 
 
-def _load(key: str, modules: dict[str, Any], find: Any) -> Loaded:
+def _plugins(folder: RunFolder, stored: Any) -> Plugins:
+    try:
+        given = [(str(p["name"]), str(p["text"]), str(p["digest"])) for p in stored]
+    except (KeyError, TypeError):
+        raise RunError(f"{folder.path}: sources.json is incomplete") from None
+    for name, text, sha in given:
+        if digest(text) != sha:
+            raise RunError(f"{folder.path}: the text of plugin {name} was changed")
+    return of_files([from_text(name, text) for name, text, _ in given])
+
+
+def _load(key: str, modules: dict[str, Any], find: Any, plugins: Plugins) -> Loaded:
     diags = Diagnostics()
     loader = Loader(find, diags)
     module: Module | None = loader.load(key, Source.of(modules[key]["name"], modules[key]["text"]))
@@ -68,5 +114,5 @@ def _load(key: str, modules: dict[str, Any], find: Any) -> Loaded:
         raise CompileError(tuple(diags))
     diags.check()
     sources = tuple(m.source for m in loader.modules.values() if m is not None)
-    program = programs.Program(module, diags, Flattener(diags), sources)
+    program = programs.Program(module, diags, Flattener(diags, plugins), sources)
     return Loaded(program, ())

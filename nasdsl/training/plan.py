@@ -113,7 +113,7 @@ def find(kind: str, name: str | None, main: Loaded, extra: Sequence[Loaded] = ()
             return Item(kind, wanted, loaded)
     file = driver.where_bundled(wanted, kind)
     if file is None and Path(wanted).is_file():
-        loaded = driver.load(wanted)
+        loaded = driver.load(wanted, plugins=main.program.flat.plugins)
         names = loaded.program.names(kind)
         if names:
             return Item(kind, names[0], loaded)
@@ -307,6 +307,8 @@ _WHY = {("mix", "explore"): " reads the input of every edge, which a transform o
 
 
 def _refused(slot: str, value: Component) -> list[str]:
+    if value.extension is not None:
+        return []  # a plugin declares what it runs
     family = "weights" if slot == "arch" else slot
     spec = schema.SLOTS.get(family, {}).get(value.name)
     if spec is None or not spec.runs:

@@ -23,12 +23,13 @@ from nasdsl.ir.genotype import Genotype, loads
 from nasdsl.ir.printer import digest
 from nasdsl.ir.space import Space
 from nasdsl.oneshot import edits, entangle
+from nasdsl.oneshot.compose import compose
 from nasdsl.oneshot.phases import phases_of
-from nasdsl.oneshot.samplers.table import SAMPLERS
+from nasdsl.oneshot.samplers.table import sampler as sampler_of
 from nasdsl.passes.edges import PassError
+from nasdsl.training import events, record
 from nasdsl.training import plan as plans
-from nasdsl.training import record
-from nasdsl.training.archive import archive
+from nasdsl.training.archive import archive, used
 from nasdsl.training.data import inputs
 from nasdsl.training.loop import Watcher, drive
 from nasdsl.training.plan import Plan
@@ -126,6 +127,7 @@ def begin(plan: Plan, prepared: inputs.Inputs, folder: Path, options: Options) -
             "device": options.device,
             "threads": torch.get_num_threads(),
             "versions": versions(),
+            "plugins": used(plan),
             "argv": sys.argv[1:],
             "started": record.now(),
         },
@@ -140,9 +142,24 @@ def stand_alone(recipe: Settings) -> bool:
     return isinstance(step, Component) and step.name == "stand_alone"
 
 
+def check_kind(space: Space) -> None:
+    """Refuse a space that needs other data than images with one class each. Raises PlanError."""
+    network = space.supernet
+    if network.inp.kind != "image":
+        raise plans.PlanError(
+            f"space `{space.name}` takes {network.inp.kind}; this version loads images alone"
+        )
+    if len(network.out.dims) != 1:
+        raise plans.PlanError(
+            f"space `{space.name}` answers with {network.out} per image; this version trains on "
+            "one class per image"
+        )
+
+
 def check_fit(plan: Plan, prepared: inputs.Inputs) -> None:
     """Refuse a space and a data set that do not fit, before anything is trained."""
     space = plan.space()
+    check_kind(space)
     inp, out = space.supernet.inp, space.supernet.out
     if inp != prepared.shape or out.channels != prepared.classes:
         raise plans.PlanError(
@@ -152,8 +169,8 @@ def check_fit(plan: Plan, prepared: inputs.Inputs) -> None:
         )
     if stand_alone(plan.recipe):
         return
-    sampler = plan.recipe.get("sampler")
     for phase in phases_of(plan.recipe):
+        compose(phase.settings)  # the makers of plugins are asked before a folder is made
         network = phase.settings.network
         own = plan.space(network=dict(network)) if network != plan.recipe.network else space
         try:
@@ -162,7 +179,8 @@ def check_fit(plan: Plan, prepared: inputs.Inputs) -> None:
                 entangle.check(made, shared.name)
         except PassError as error:
             raise plans.PlanError(str(error)) from None
-    check_executable(space, one_hot=SAMPLERS[sampler.name](sampler).one_hot)
+    sampler = plan.recipe.get("sampler")
+    check_executable(space, one_hot=sampler_of(sampler).one_hot)
     searched = {c.decision for _, c in cost.choices(space.supernet)}
     needed = {c.decision for _, c in cost.choices(space.target)}
     if not needed <= searched:
@@ -208,10 +226,13 @@ def execute(
                 space_of=lambda network: plan.space(network=network),
                 limits=plan.limits(),
             )
+        seen = watch
+        if folder is not None and events.wanted(plan.recipe) and events.available():
+            seen = events.events(folder.path / "events", watch)
         drive(
             search,
             folder=folder.path if folder else None,
-            watch=watch,
+            watch=seen,
             wall_limit=options.wall_limit,
         )
         found = search.result()

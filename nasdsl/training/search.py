@@ -22,13 +22,15 @@ from nasdsl.ir.space import Space
 from nasdsl.oneshot import carry, edits, entangle, lora, optimizers, pruning
 from nasdsl.oneshot.arch import ArchParameters
 from nasdsl.oneshot.compose import compose
+from nasdsl.oneshot.health import skips
+from nasdsl.oneshot.health.checkup import checkup
 from nasdsl.oneshot.held import Held
 from nasdsl.oneshot.metrics import Meter, evaluate
 from nasdsl.oneshot.parts import Parts, Stateful, Verdict
 from nasdsl.oneshot.penalties.costs import CostPenalty
 from nasdsl.oneshot.phases import Phase, carried, phase_at, phases_of
 from nasdsl.oneshot.samplers.sample import picks
-from nasdsl.oneshot.session import Clock, Session
+from nasdsl.oneshot.session import Batch, Clock, Session
 from nasdsl.oneshot.transforms.table import attends
 from nasdsl.passes.prune import every, prune
 from nasdsl.training import checkpoint
@@ -201,6 +203,7 @@ class Search:
             alphas=alphas,
             base=self.base,
             held=self._held(int(recipe.get("batch"))),
+            probe=self._probe,
         )
         for penalty in parts.penalties:
             # A cost that the space or a table does not tell is told before training.
@@ -252,6 +255,13 @@ class Search:
         session.weight_optimizer = made.weight_optimizer
         session.arch_optimizer = made.arch_optimizer
         session.weights, session.alphas = made.weights, made.alphas
+
+    def _probe(self, part: str) -> Batch:
+        """The first images of a half as one batch, not augmented; no stream moves."""
+        parts = self.inputs.parts
+        chosen = parts.search_train if part == "train" else parts.search_valid
+        size = int(self.phases[self.index].settings.get("batch"))
+        return next(iter(Evaluation(self.inputs.train, chosen, batch_size=size)))
 
     # ---- steps
 
@@ -379,6 +389,7 @@ class Search:
             },
             "mix": mix,
             **self._labels(),
+            **checkup(session, epoch, mix),
             "genotype": forms.brief(genotype, self.limits.space if so_far else session.space),
         }
 
@@ -451,6 +462,7 @@ class Search:
                 "phase": self.index,
                 "kept": {d: list(labels) for d, labels in self.kept.items()},
             },
+            "warnings": [said] if (said := skips.warning(genotype, session.space)) else [],
         }
 
     def _labels(self) -> dict[str, dict[str, list[str]]]:

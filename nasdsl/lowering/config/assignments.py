@@ -109,6 +109,8 @@ def _change(
             f"write `{slot} = …` first",
         )
     spec = SLOTS[type_.partition(":")[2]].get(component.name)
+    if component.extension is not None:
+        spec = component.extension.spec
     param = next((p for p in spec.params if p.name == arg), None) if spec else None
     if spec is None or param is None:
         names = [p.name for p in spec.params] if spec else []

@@ -8,7 +8,7 @@ from typing import Any
 from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.ir.config import Component, Schedule, Steps, Time, Word
 from nasdsl.ir.schema import REQUIRED, SLOTS, Param, Spec
-from nasdsl.lowering.config import places
+from nasdsl.lowering.config import places, plugged
 from nasdsl.lowering.config.context import UNKNOWN, Context, Scope, is_number, time_of
 from nasdsl.lowering.scope import Broken
 from nasdsl.lowering.values import HUGE, MANY, division
@@ -27,10 +27,12 @@ def component(ctx: Context, slot: str, value: Any, node: ast.Value, scope: Scope
         raise ctx.fail(
             "E304", node.span, f"`{name}` takes a component: {', '.join(list(SLOTS[slot])[:6])}"
         )
-    if "." in value.name:
-        return value  # a plug-in's own component, checked when it is loaded
-    spec = SLOTS[slot].get(value.name)
     span = value.span or node.span
+    if "." in value.name:
+        found = plugged.extension(ctx, slot, value.name, places.head(span, value.name), name)
+        made = filled(ctx, found.spec, value, node, scope, span) if found.checks else value
+        return Component(made.name, made.args, span, found)
+    spec = SLOTS[slot].get(value.name)
     if spec is None:
         other = next((s for s, table in SLOTS.items() if value.name in table), None)
         if other is not None:
@@ -48,12 +50,13 @@ def component(ctx: Context, slot: str, value: Any, node: ast.Value, scope: Scope
             f"unknown {name} `{value.name}`",
             f"{near} {legal}" if near else legal,
         )
-    return _filled(ctx, spec, value, node, scope, span)
+    return filled(ctx, spec, value, node, scope, span)
 
 
-def _filled(
+def filled(
     ctx: Context, spec: Spec, value: Component, node: ast.Value, scope: Scope, span: Span
 ) -> Component:
+    """A component with its arguments checked and its defaults filled in. Raises Broken."""
     given: dict[str, Any] = {}
     names = [p.name for p in spec.params]
     syntax = places.arguments(node, value.name)

@@ -76,3 +76,35 @@ def dense(product: Product, size: int, like: Tensor) -> Tensor:
     """The matrix itself, column by column: for tests and for few alphas."""
     eye = torch.eye(size, dtype=like.dtype, device=like.device)
     return torch.stack([product(column) for column in eye], dim=1)
+
+
+def largest_on_device(product: Product, start: Tensor, *, iterations: int) -> Tensor:
+    """The largest eigenvalue as a scalar tensor: Lanczos as above, without asking the host.
+
+    All iterations are made; behind an exhausted Krylov space rows stay zero, and their diagonal
+    takes the first Rayleigh quotient, which never exceeds the largest eigenvalue.
+    """
+    count = min(iterations, start.numel())
+    q = start / start.norm()
+    basis: list[Tensor] = []
+    diagonal: list[Tensor] = []
+    off: list[Tensor] = []
+    first = q.dot(product(q))
+    alive = torch.ones((), dtype=torch.bool, device=start.device)
+    for _ in range(count):
+        basis.append(q)
+        w = product(q)
+        diagonal.append(torch.where(alive, q.dot(w), first))
+        for _ in range(2):
+            stacked = torch.stack(basis)
+            w = w - stacked.t() @ (stacked @ w)
+        norm = w.norm()
+        scale = torch.stack(diagonal).abs().max()
+        alive = alive & (norm > 1e-6 * scale)
+        off.append(torch.where(alive, norm, torch.zeros_like(norm)))
+        q = torch.where(alive, w / norm.clamp(min=1e-30), torch.zeros_like(w))
+    tri = torch.diag(torch.stack(diagonal).double())
+    if count > 1:
+        beside = torch.stack(off[: count - 1]).double()
+        tri = tri + torch.diag(beside, 1) + torch.diag(beside, -1)
+    return torch.linalg.eigvalsh(tri)[-1]

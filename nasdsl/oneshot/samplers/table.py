@@ -33,4 +33,7 @@ SAMPLERS: Mapping[str, Callable[[Component], Sampler]] = MappingProxyType(
 
 def sampler(component: Component) -> Sampler:
     """The sampler of a component."""
+    if component.extension is not None:
+        part: Sampler = component.extension.build(component)
+        return part
     return SAMPLERS[component.name](component)

@@ -20,10 +20,15 @@ TRANSFORMS: Mapping[str, Callable[[Component], Transform]] = MappingProxyType(
 )
 
 
-def transforms(recipe: Settings) -> tuple[Transform, ...]:
-    """The transforms of a recipe in their fixed order."""
+def transforms(recipe: Settings) -> dict[str, Transform]:
+    """The transforms of a recipe in their fixed order: built-in ones, then plugins' by name."""
     given = {c.name: c for c in components(recipe.get("mix"))}
-    return tuple(make(given[name]) for name, make in TRANSFORMS.items() if name in given)
+    found = {name: make(given[name]) for name, make in TRANSFORMS.items() if name in given}
+    for name in sorted(given):
+        extension = given[name].extension
+        if extension is not None:
+            found[name] = extension.build(given[name])
+    return found
 
 
 def attends(recipe: Settings) -> bool:
