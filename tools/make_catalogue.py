@@ -536,7 +536,7 @@ def slots_table(kind: str) -> str:
 
 RECIPE_SLOTS = (
     *("sampler", "mix", "perturb", "regularize", "align", "loss", "weights", "init", "step"),
-    *("freeze", "stop", "partial", "entangle", "lora", "prune", "select"),
+    *("freeze", "stop", "partial", "entangle", "lora", "prune", "select", "measure"),
 )
 DATA_SLOTS = ("source", "normalize", "augment")
 
