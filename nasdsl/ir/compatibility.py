@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from nasdsl.ir.config import Settings, components
+from nasdsl.ir.config import Settings, Steps, components
 
 #: Samplers whose mix is one-hot: one path runs.
 ONE_HOT = frozenset({"reinmax", "uniform_path", "fair_path", "two_path"})
@@ -234,15 +234,25 @@ def _edits(recipe: Settings) -> Iterator[Conflict]:
                 "sampler",
                 f"`edge_norm` weighs all edges of a node, `{_name(recipe, 'sampler')}` takes one",
             )
+        if _name(recipe, "sampler") == "sigmoid":
+            yield Conflict(
+                "partial",
+                "sampler",
+                "the weights of `edge_norm` sum to one at a node, those of `sigmoid` do not",
+            )
         if _select(recipe) == "threshold":
             yield Conflict(
                 "partial", "select", "`threshold` compares options, not the edges that betas weigh"
             )
+    if isinstance(recipe.get("prune"), Steps) and _name(recipe, "stop") == "eigenvalue":
+        yield Conflict(
+            "stop", "prune", "the weights it goes back to are those of a supernet with more options"
+        )
     if components(recipe.get("lora")) and _name(recipe, "entangle") == "kernels":
         yield Conflict(
             "lora", "entangle", "adapters change one convolution, a shared kernel serves several"
         )
-    if components(recipe.get("prune")) and _name(recipe, "sampler") in PATHS:
+    if recipe.get("prune") is not None and _name(recipe, "sampler") in PATHS:
         yield Conflict(
             "prune",
             "sampler",

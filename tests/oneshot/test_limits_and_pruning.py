@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "regressions"))
 from small_runs import TEXT, plan  # noqa: E402
 
 from nasdsl.ir.compatibility import conflicts  # noqa: E402
-from nasdsl.ir.config import Component, Settings  # noqa: E402
+from nasdsl.ir.config import Component, Settings, Steps, Time  # noqa: E402
 from nasdsl.oneshot.pruning import keep_of, stay  # noqa: E402
 from nasdsl.oneshot.select.argmax import limited, names  # noqa: E402
 from nasdsl.passes.prune import prune  # noqa: E402
@@ -91,7 +91,9 @@ def test_the_weakest_of_too_many_loses_its_place():
     ("sampler", "other", "slot"),
     [
         ("reinmax", Component("channels", (("edge_norm", True),)), "partial"),
+        ("sigmoid", Component("channels", (("edge_norm", True),)), "partial"),
         ("uniform_path", TOP, "prune"),
+        ("uniform_path", Steps(((Time(Fraction(1), False), TOP),)), "prune"),
     ],
 )
 def test_edits_that_do_not_go_together(sampler, other, slot):

@@ -96,7 +96,7 @@ def test_c86_statistics_of_a_part_are_its_own():
     task = search(plan("soft"), given)
     run(task)
     found = loads(json.dumps(task.result()["genotype"]))
-    supernet = task.supernet.double()
+    supernet = task.session.supernet.double()
     before = copies(dict(supernet.named_buffers()))
     x, _ = given.train.take(torch.arange(64))
     x = x.double()
