@@ -411,6 +411,8 @@ SHAPES = {
     "_pool": "as many channels as arrive, windowed extent",
     "_deconv": "`out` channels, extent times stride",
     "_narrow": "`out` channels, the first of those that arrive",
+    "_channels_from": "the channels from `first` on, extent / stride rounded up",
+    "_shuffle": "as it arrives; needs an extent",
     "_linear": "`out` channels; needs features or a sequence",
     "_global_pool": "features; needs an extent",
     "_flatten": "features: every value",

@@ -60,13 +60,16 @@ def _inherited(order: Order, subject: Subject) -> tuple[Any, dict[str, Any]]:
     from nasdsl.codegen.transfer import inherit
     from nasdsl.ir.member import check
     from nasdsl.training import checkpoint
+    from nasdsl.training.run import searched
 
     folder, plan = _parent(order)
     place = folder.path / "supernet.safetensors"
     if not place.is_file():
         raise Failure(f"{folder.path} has no supernet yet: its search has not ended")
-    space = plan.space()
-    genotype = check(replace(subject.genotype, space=space.name), space)
+    space = searched(plan, folder.read("result.json"))
+    # Weights of edges are no decisions of an architecture.
+    decided = replace(space, decisions=tuple(d for d in space.decisions if d.kind != "beta"))
+    genotype = check(replace(subject.genotype, space=space.name), decided)
     supernet = Supernet(space)
     try:
         tensors = load_file(place)

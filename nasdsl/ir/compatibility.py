@@ -162,6 +162,10 @@ def _edits(recipe: Settings) -> Iterator[Conflict]:
             yield Conflict(
                 "partial", "select", "`threshold` compares options, not the edges that betas weigh"
             )
+    if components(recipe.get("lora")) and _name(recipe, "entangle") == "kernels":
+        yield Conflict(
+            "lora", "entangle", "adapters change one convolution, a shared kernel serves several"
+        )
     if components(recipe.get("prune")) and _name(recipe, "sampler") in PATHS:
         yield Conflict(
             "prune",

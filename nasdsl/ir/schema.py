@@ -264,11 +264,21 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                 ),
             ),
             "entangle": (
-                _spec("kernels", "one kernel of the largest size serves the smaller ones"),
-                _spec("widths", "one weight of the largest width serves the smaller ones"),
+                _spec(
+                    "kernels", "one kernel of the largest size serves the smaller ones", runs=True
+                ),
+                _spec(
+                    "widths", "one weight of the largest width serves the smaller ones", runs=True
+                ),
             ),
             "lora": (
-                _spec("adapters", "low-rank adapters", P("rank", "int"), P("on", "any", None)),
+                _spec(
+                    "adapters",
+                    "low-rank adapters",
+                    P("rank", "int"),
+                    P("on", "any", None),
+                    runs=True,
+                ),
             ),
             "prune": (
                 _spec("top", "keeps the n best options of each decision", P("n", "int"), runs=True),

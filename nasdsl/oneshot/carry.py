@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nasdsl.codegen.supernet import Supernet, Table
+from nasdsl.oneshot import entangle
 from nasdsl.oneshot.arch import ArchParameters
 
 
@@ -27,7 +28,7 @@ def weights(new: Supernet, old: Supernet, *, widen: bool = False) -> list[str]:
     grows; where the whole network gets wider, channels of joined parts move and those
     operations learn anew.
     """
-    before = old.state_dict()
+    before = {**old.state_dict(), **entangle.kernels(old)}
     fresh = []
     for name, value in new.state_dict().items():
         found = before.get(name)

@@ -12,8 +12,9 @@ from fractions import Fraction
 from typing import Any
 
 from nasdsl.codegen.supernet import Supernet
-from nasdsl.ir.config import Component, Settings
+from nasdsl.ir.config import Component, Settings, value_at
 from nasdsl.ir.space import Space
+from nasdsl.oneshot import entangle, lora
 from nasdsl.oneshot.session import Session
 from nasdsl.ops.edits import Dropped, Scaled
 from nasdsl.passes.aux_skip import aux_skip
@@ -35,9 +36,20 @@ def edited(space: Space, recipe: Settings, kept: Mapping[str, Sequence[str]]) ->
     dropped = recipe.get("drop_op")
     if dropped is not None:
         space = drop_op(space, labels_of(dropped))
-    if recipe.get("aux_skip") is not None:
-        space = aux_skip(space)
+    weight = recipe.get("aux_skip")
+    if weight is not None:
+        # What is not set from step to step, as a network that is exported, has the last value.
+        epochs = int(recipe.get("epochs"))
+        last = value_at(weight, step=epochs - 1, steps=epochs, steps_per_epoch=1)
+        space = aux_skip(space, last)
     return space
+
+
+def plain(supernet: Supernet) -> Supernet:
+    """The supernet with a weight of its own in every convolution, in place: what is saved."""
+    lora.merge(supernet)
+    entangle.part(supernet)
+    return supernet
 
 
 def parts_of(component: Component) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from nasdsl.ir.op import Prim
 
@@ -21,7 +20,7 @@ class ChannelsFrom(nn.Module):
         rest = x.narrow(1, self.first, x.shape[1] - self.first)
         if self.stride == 1:
             return rest
-        pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[x.dim() - 3]
+        pool = getattr(nn.functional, f"max_pool{x.dim() - 2}d")
         pooled: Tensor = pool(rest, self.stride, self.stride, ceil_mode=True)
         return pooled
 
@@ -30,20 +29,12 @@ def channels_from(prim: Prim) -> nn.Module:
     return ChannelsFrom(prim.integer("first"), prim.integer("stride"))
 
 
-def shuffled(channels: int, groups: int) -> list[int]:
-    """Where each channel of a shuffle comes from.
-
-    (groups, channels / groups) is transposed (ShuffleNet, arXiv 1707.01083): of 8 channels in 4
-    groups 0 2 4 6 1 3 5 7. Where groups do not divide the channels, the last one is filled up and
-    what fills it is left out again.
-    """
-    each = -(-channels // groups)
-    order = [g * each + i for i in range(each) for g in range(groups)]
-    return [c for c in order if c < channels]
-
-
 class ChannelShuffle(nn.Module):
-    """The channels in the order of `shuffled`."""
+    """The channels of every group in turn (ShuffleNet, arXiv 1707.01083).
+
+    Of 8 channels in 4 groups the order is 0 2 4 6 1 3 5 7. Where groups do not divide the
+    channels, the last one is filled up and what fills it is left out again.
+    """
 
     order: Tensor
 
@@ -51,9 +42,15 @@ class ChannelShuffle(nn.Module):
         super().__init__()
         self.channels = channels
         self.groups = groups
-        # Made on the CPU also where modules are made without memory; it is no weight.
-        order = torch.tensor(shuffled(channels, groups), device="cpu")
+        order = torch.tensor(self.sources(channels, groups))
         self.register_buffer("order", order, persistent=False)
+
+    @staticmethod
+    def sources(channels: int, groups: int) -> list[int]:
+        """Where each channel comes from."""
+        each = -(-channels // groups)
+        order = [g * each + i for i in range(each) for g in range(groups)]
+        return [c for c in order if c < channels]
 
     def forward(self, x: Tensor) -> Tensor:
         if self.channels % self.groups == 0:

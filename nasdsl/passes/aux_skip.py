@@ -17,8 +17,8 @@ from nasdsl.ir.space import Space
 from nasdsl.passes.edges import PassError, decided, over_edges
 
 
-def aux_skip(space: Space) -> Space:
-    """The space with a `scaled` skip beside the operation of every edge with a choice.
+def aux_skip(space: Space, by: float = 1.0) -> Space:
+    """The space with a skip times `by` beside the operation of every edge with a choice.
 
     Raises PassError where there is none, and where no skip fits.
     """
@@ -30,7 +30,7 @@ def aux_skip(space: Space) -> Space:
         made.append(edge.key)
         op = edge.op
         skip = _skip(op, f"{cell.name}: {edge.key}")
-        scale = Prim(kind="scaled", attrs=(("by", 1.0),), inp=op.out, out=op.out, span=op.span)
+        scale = Prim(kind="scaled", attrs=(("by", by),), inp=op.out, out=op.out, span=op.span)
         beside = Seq(parts=(*skip, scale), inp=op.inp, out=op.out, span=op.span)
         return Par(how="sum", parts=(op, beside), inp=op.inp, out=op.out, span=op.span)
 

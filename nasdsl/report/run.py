@@ -63,7 +63,8 @@ def report_of(
     found = result or {}
     mix = found.get("mix") or newest.get("mix") or {}
     genotype = found.get("genotype") or {}
-    labels = labels or {}
+    # Of an edited supernet options may be gone and edges may have weights.
+    labels = {**(labels or {}), **(found.get("labels") or newest.get("labels") or {})}
     return {
         "schema": SCHEMA,
         "path": path,
@@ -187,6 +188,8 @@ def shares(
     """Mean weight of each label over the decisions that offer it."""
     sums: dict[str, tuple[float, int]] = {}
     for identity, weights in rows.items():
+        if identity.endswith("<-+"):  # weights of edges are no options
+            continue
         for label, weight in zip(_names(identity, weights, labels), weights, strict=True):
             total, count = sums.get(label, (0.0, 0))
             sums[label] = (total + weight, count + 1)

@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,7 +21,8 @@ from nasdsl.ir.config import Component, Settings, show
 from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype, loads
 from nasdsl.ir.printer import digest
-from nasdsl.oneshot import edits
+from nasdsl.ir.space import Space
+from nasdsl.oneshot import edits, entangle
 from nasdsl.oneshot.phases import phases_of
 from nasdsl.oneshot.samplers.table import SAMPLERS
 from nasdsl.passes.edges import PassError
@@ -155,7 +157,9 @@ def check_fit(plan: Plan, prepared: inputs.Inputs) -> None:
         network = phase.settings.network
         own = plan.space(network=dict(network)) if network != plan.recipe.network else space
         try:
-            edits.edited(own, phase.settings, {})
+            made = edits.edited(own, phase.settings, {})
+            if (shared := phase.settings.get("entangle")) is not None:
+                entangle.check(made, shared.name)
         except PassError as error:
             raise plans.PlanError(str(error)) from None
     check_executable(space, one_hot=SAMPLERS[sampler.name](sampler).one_hot)
@@ -224,6 +228,14 @@ def execute(
     return Outcome(genotype, found["text"], found, outcome)
 
 
+def searched(plan: Plan, found: Mapping[str, Any]) -> Space:
+    """The space of the supernet that a search ended with, from its result. Raises PassError."""
+    structure = found.get("structure", {"phase": 0, "kept": {}})
+    phase = phases_of(plan.recipe)[structure["phase"]]
+    space = plan.space(network=dict(phase.settings.network))
+    return edits.edited(space, phase.settings, structure["kept"])
+
+
 def _dumps(value: Any) -> str:
     import json
 
@@ -239,7 +251,7 @@ def _write_result(folder: RunFolder, found: dict[str, Any], search: Search | Sta
         return
     weights = {
         n: t.detach().cpu().contiguous().clone()
-        for n, t in search.session.supernet.state_dict().items()
+        for n, t in edits.plain(search.session.supernet).state_dict().items()
     }
     save_file(weights, folder.path / "supernet.safetensors")
     alphas = {n: t.detach().cpu().clone() for n, t in search.session.arch.alphas().items()}

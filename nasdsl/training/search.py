@@ -19,7 +19,7 @@ from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.limits import Limits
 from nasdsl.ir.resolve import resolve
 from nasdsl.ir.space import Space
-from nasdsl.oneshot import carry, edits, optimizers, pruning
+from nasdsl.oneshot import carry, edits, entangle, lora, optimizers, pruning
 from nasdsl.oneshot.arch import ArchParameters
 from nasdsl.oneshot.compose import compose
 from nasdsl.oneshot.held import Held
@@ -28,7 +28,7 @@ from nasdsl.oneshot.parts import Parts, Stateful, Verdict
 from nasdsl.oneshot.phases import Phase, carried, phase_at, phases_of
 from nasdsl.oneshot.samplers.sample import picks
 from nasdsl.oneshot.session import Clock, Session
-from nasdsl.passes.prune import prune
+from nasdsl.passes.prune import every, prune
 from nasdsl.training import checkpoint
 from nasdsl.training.data.batches import Evaluation, Stream, derived_generator, derived_seed
 from nasdsl.training.data.inputs import Inputs, pipeline
@@ -72,6 +72,8 @@ class Search:
         self.changed: dict[str, float] = {}
         #: Labels that are left of the decisions that were pruned.
         self.kept: dict[str, tuple[str, ...]] = {}
+        #: Whether low-rank adapters are on.
+        self.adapted = False
         #: What stayed fresh where the last phase began, for the log.
         self.fresh: dict[str, Any] = {}
         self.noise = derived_generator(seed, "sampler")
@@ -108,6 +110,9 @@ class Search:
         old = self.session
         settings = self.phases[index].settings
         self._keep(settings.get("prune"))
+        if self.adapted:
+            lora.merge(old.supernet)
+            self.adapted = False
         self._enter(index)
         new, what = self.session, carried(settings)
         selects = old.parts.select, new.parts.select
@@ -154,13 +159,17 @@ class Search:
         supernet = Supernet(
             space, mode=mode, seed=derived_seed(self.seed, _scoped("weights", phase))
         )
+        if isinstance(shared := recipe.get("entangle"), Component):
+            entangle.share(supernet, shared.name)
+        if self.adapted:
+            self._adapt(supernet, recipe, "fresh")
         supernet.to(device=self.device, memory_format=layout)  # type: ignore[call-overload]
         component = recipe.get("arch")
         init = component.get("init") if component is not None else None
         arch = ArchParameters(
             supernet.tables, init, derived_generator(self.seed, _scoped("alphas", phase))
         ).to(self.device)
-        weights = {n: p for n, p in supernet.named_parameters() if p.requires_grad}
+        weights = lora.trained(supernet)
         alphas = dict(arch.named_parameters())
         return Session(
             space=space,
@@ -238,6 +247,7 @@ class Search:
         if index != self.index:
             self._next(index)
         self._prune_at(epoch)
+        self._adapt_at(epoch)
         return self.train.batches_per_pass
 
     def _prune_at(self, epoch: int) -> None:
@@ -249,8 +259,7 @@ class Search:
         events = phase.settings.get("prune")
         if not isinstance(events, Steps):
             return
-        own = "prune" in phase.own
-        first, total = (phase.first, phase.epochs) if own else (0, self.epochs)
+        first, total = self._block("prune")
         for time, component in events.entries:
             if round(time.epochs(total)) == epoch - first:
                 found = pruning.keep_of(
@@ -258,6 +267,32 @@ class Search:
                 )
                 if found:
                     self.rebuild(found)
+
+    def _block(self, slot: str) -> tuple[int, int]:
+        """First epoch and number of epochs of the block in which a slot is written."""
+        phase = self.phases[self.index]
+        return (phase.first, phase.epochs) if slot in phase.own else (0, self.epochs)
+
+    def _adapt_at(self, epoch: int) -> None:
+        """Put adapters on or take them off, as `lora` says of this epoch."""
+        session = self.session
+        first, total = self._block("lora")
+        wanted = lora.wanted(session.recipe.get("lora"), epoch - first, total)
+        if wanted == self.adapted:
+            return
+        if wanted:
+            self._adapt(session.supernet, session.recipe, str(epoch))
+        else:
+            lora.merge(session.supernet)
+        self.adapted = wanted
+        before, optimizer = session.weights, session.weight_optimizer
+        session.weights = lora.trained(session.supernet)
+        session.weight_optimizer = optimizers.build(session.recipe.get("weights"), session.weights)
+        carry.optimizer_state(session.weight_optimizer, session.weights, optimizer, before)
+
+    def _adapt(self, supernet: Supernet, recipe: Settings, name: str) -> None:
+        rank = int(recipe.get("lora").get("rank"))
+        lora.adapt(supernet, rank, derived_generator(self.seed, f"adapters.{name}"))
 
     def step(self, epoch: int, number: int) -> None:
         session, phase = self.session, self.phases[self.index]
@@ -330,6 +365,7 @@ class Search:
                 for t, rows in mix.items()
             },
             "mix": mix,
+            **self._labels(),
             "genotype": forms.brief(genotype, self.limits.space if so_far else session.space),
         }
 
@@ -397,7 +433,23 @@ class Search:
             "valid": {"loss": soft[0], "accuracy": soft[1]},
             "valid_discrete": {"loss": hard[0], "accuracy": hard[1]},
             "discretization_gap": soft[1] - hard[1],
+            **self._labels(),
+            "structure": {
+                "phase": self.index,
+                "kept": {d: list(labels) for d, labels in self.kept.items()},
+            },
         }
+
+    def _labels(self) -> dict[str, dict[str, list[str]]]:
+        """Labels of the rows of the mix that are not those of the whole space."""
+        whole = {d.id: d.labels for d in every(self.space.decisions)}
+        found = {
+            d: list(labels)
+            for table in self.session.supernet.tables.values()
+            for d, labels in zip(table.decisions, table.labels, strict=True)
+            if whole.get(d) != labels
+        }
+        return {"labels": found} if found else {}
 
     def _one_hot(self, genotype: Genotype) -> dict[str, Tensor]:
         """The genotype as a mix; edges that are not kept weigh nothing."""
@@ -456,6 +508,7 @@ class Search:
             "clocks": [
                 [c.step, c.steps, c.steps_per_epoch] for c in (session.clock, session.whole)
             ],
+            "adapted": self.adapted,
             "fresh": self.fresh,
             "kept": {d: list(labels) for d, labels in self.kept.items()},
             "train": self.train.state(),
@@ -472,9 +525,10 @@ class Search:
         self.finished = bool(values["finished"])
         # The structure first: only then everything has a place.
         self.kept = {d: tuple(labels) for d, labels in values.get("kept", {}).items()}
+        self.adapted = bool(values.get("adapted", False))
         if values["phase"] != self.index:
             self._enter(int(values["phase"]))
-        elif self.kept:
+        elif self.kept or self.adapted:
             self._structure(self._space(self.phases[self.index]))
         session = self.session
         self.base = session.base = int(values["base"])

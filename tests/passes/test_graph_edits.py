@@ -14,7 +14,7 @@ from spaces_for_tests import space_of  # noqa: E402
 from nasdsl.codegen.supernet import Supernet  # noqa: E402
 from nasdsl.ir import discretize  # noqa: E402
 from nasdsl.ir.verify import verify  # noqa: E402
-from nasdsl.ops.edits import ChannelsFrom, ChannelShuffle, Dropped, Scaled, shuffled  # noqa: E402
+from nasdsl.ops.edits import ChannelsFrom, ChannelShuffle, Dropped, Scaled  # noqa: E402
 from nasdsl.passes.aux_skip import aux_skip  # noqa: E402
 from nasdsl.passes.drop_op import drop_op  # noqa: E402
 from nasdsl.passes.edge_norm import edge_norm  # noqa: E402
@@ -47,6 +47,9 @@ space line(size = 8) {
   head  global_avg_pool >> linear(4)
 }
 """
+
+
+shuffled = ChannelShuffle.sources
 
 
 def line(**changes):

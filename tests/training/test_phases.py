@@ -69,6 +69,28 @@ recipe drops extends base.darts {
   batch   = 8
   drop_op = {skip_connect: linear(0.8 -> 0.2)}
 }
+recipe shared extends edits.entangled {
+  epochs = 2
+  batch  = 8
+  prune  = steps({1: top(3)})
+}
+recipe low_rank extends edits.lora {
+  batch = 8
+  phase warm {
+    epochs = 1
+    arch   = none
+  }
+  phase adapt {
+    epochs = 1
+    lora   = adapters(rank = 2)
+  }
+}
+recipe toggled extends base.darts {
+  epochs = 3
+  batch  = 8
+  lora   = adapters(rank = 2, on = steps({0: false, 1: true, 2: false}))
+  prune  = steps({1: top(3)})
+}
 recipe alphas_alone extends base.darts {
   batch = 8
   phase one {
@@ -93,10 +115,10 @@ recipe nothing extends alphas_alone {
 }
 """
 #: `bench` has no depth and no width that a recipe sets.
-EVERYWHERE = ("pc", "minus", "shrinking", "drops", "everything")
+EVERYWHERE = ("pc", "minus", "shrinking", "drops", "everything", "low_rank", "toggled")
 CASES = [
     *(("tiny", r) for r in (*EVERYWHERE, "deeper", "wider", "alphas_alone", "nothing")),
-    *(("bench", r) for r in EVERYWHERE),
+    *(("bench", r) for r in (*EVERYWHERE, "shared")),
 ]
 
 
