@@ -154,7 +154,7 @@ def test_no_network_is_measured_twice(monkeypatch):
 
 
 def test_a_planted_accuracy_is_found(monkeypatch):
-    """200 of 15 625 cells are asked for; chance alone has five of six right once in 700."""
+    """200 of 15 625 cells are asked for; a draw has five of six right once in 625."""
     task = made("spos")
     run(task)
     best = {d.id: d.labels[-1] for d in task.limits.space.decisions}
