@@ -96,7 +96,13 @@ class StopRule(Protocol):
 
 
 class Selector(Protocol):
-    """Names the architecture (slot `select`)."""
+    """Names the architecture (slot `select`).
+
+    A rule that decides while the supernet is trained may have more, which the search asks for:
+    `after_epoch(session, epoch) -> Verdict | None`; `extra_epochs(session) -> int`, epochs behind
+    the search; `apply(session, mix) -> mix`, what is decided in every mix; `so_far(session) ->
+    Genotype`, for the log.
+    """
 
     def genotype(self, session: Session) -> Genotype: ...
 
