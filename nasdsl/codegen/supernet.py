@@ -202,8 +202,7 @@ class Supernet(nn.Module):
             return result
         if self.masked is None:
             raise ValueError("this supernet was made without drop-path")
-        dims = (x.shape[0],) + (1,) * (x.dim() - 1)
-        masks = {n: keep[i, : x.shape[0]].reshape(dims) for i, n in enumerate(self.droppable)}
+        masks = {n: keep[i, : x.shape[0]] for i, n in enumerate(self.droppable)}
         dropped: Tensor = self.masked(*arguments, masks)
         return dropped
 
