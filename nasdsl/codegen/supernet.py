@@ -145,6 +145,8 @@ class Supernet(nn.Module):
                     drop_path=True,
                     depths=depths_of(space),
                 )
+        if masked is not None and not masked.droppable:
+            raise NotExecutable("drop-path, which acts on the edges of cells; this space has none")
         self._take(emitted, masked)
 
     def _take(self, emitted: Emitted, masked: Emitted | None = None) -> None:

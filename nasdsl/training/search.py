@@ -12,7 +12,7 @@ from torch import Tensor
 from nasdsl.codegen.emit import NotExecutable
 from nasdsl.codegen.supernet import Supernet
 from nasdsl.ir import discretize
-from nasdsl.ir.config import Component, Settings
+from nasdsl.ir.config import Component, Schedule, Settings
 from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.space import Space
@@ -101,7 +101,7 @@ class Search:
             space,
             mode=mode,
             seed=derived_seed(self.seed, _scoped("weights", phase)),
-            drop_path=recipe.get("drop_path") is not None,
+            drop_path=_drops(recipe.get("drop_path")),
         )
         supernet.to(device=self.device, memory_format=layout)  # type: ignore[call-overload]
         component = recipe.get("arch")
@@ -322,6 +322,13 @@ class Search:
                 part.restore(tensors.get(f"part.{slot}", {}), values["parts"].get(slot, {}))
         self.noise.set_state(tensors["generators"]["sampler"])
         torch.set_rng_state(tensors["generators"]["global"])
+
+
+def _drops(drop_path: Any) -> bool:
+    """Whether drop-path ever drops anything: `linear(0 -> 0)` does not."""
+    if isinstance(drop_path, Schedule):
+        return bool(drop_path.start or drop_path.end)
+    return bool(drop_path)
 
 
 def _changed(recipe: Settings, changes: Mapping[str, float]) -> Settings:
