@@ -545,7 +545,7 @@ class _Emitter:
             if self.keep is not None and not is_identity(part):
                 self.droppable.append(place)
                 mask = self.function(operator.getitem, self.keep, place)
-                value = self.function(torch.mul, value, mask, span=edge.span)
+                value = self.function(_kept, value, mask, span=edge.span)
             terms.append(value)
         return self.total(terms, edge.span) if terms else None
 
@@ -642,6 +642,16 @@ class _Rows:
 
 def _zeros(like: Tensor, dims: tuple[int, ...]) -> Tensor:
     return like.new_zeros((like.shape[0], *dims))
+
+
+def _kept(value: Tensor, mask: Tensor) -> Tensor:
+    """A value times a drop-path mask with one entry for each sample, whatever its dimensions.
+
+    Where samples are taken apart into pieces each piece has the entry of its sample.
+    """
+    if value.shape[0] != mask.shape[0]:
+        mask = mask.repeat_interleave(value.shape[0] // mask.shape[0], dim=0)
+    return value * mask.reshape(mask.shape[0], *(1,) * (value.dim() - 1))
 
 
 def _decisions(cell: Cell) -> tuple[str, ...]:

@@ -145,6 +145,8 @@ class Supernet(nn.Module):
                     drop_path=True,
                     depths=depths_of(space),
                 )
+        if masked is not None and not masked.droppable:
+            raise NotExecutable("drop-path, which acts on the edges of cells; this space has none")
         self._take(emitted, masked)
 
     def _take(self, emitted: Emitted, masked: Emitted | None = None) -> None:
@@ -202,8 +204,7 @@ class Supernet(nn.Module):
             return result
         if self.masked is None:
             raise ValueError("this supernet was made without drop-path")
-        dims = (x.shape[0],) + (1,) * (x.dim() - 1)
-        masks = {n: keep[i, : x.shape[0]].reshape(dims) for i, n in enumerate(self.droppable)}
+        masks = {n: keep[i, : x.shape[0]] for i, n in enumerate(self.droppable)}
         dropped: Tensor = self.masked(*arguments, masks)
         return dropped
 

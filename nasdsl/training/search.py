@@ -164,7 +164,7 @@ class Search:
             space,
             mode=mode,
             seed=derived_seed(self.seed, _scoped("weights", phase)),
-            drop_path=recipe.get("drop_path") is not None,
+            drop_path=_drops(recipe.get("drop_path")),
         )
         if isinstance(shared := recipe.get("entangle"), Component):
             entangle.share(supernet, shared.name)
@@ -582,6 +582,13 @@ class Search:
                 part.restore(tensors.get(f"part.{slot}", {}), values["parts"].get(slot, {}))
         self.noise.set_state(tensors["generators"]["sampler"])
         torch.set_rng_state(tensors["generators"]["global"])
+
+
+def _drops(drop_path: Any) -> bool:
+    """Whether drop-path ever drops anything: `linear(0 -> 0)` does not."""
+    if isinstance(drop_path, Schedule):
+        return bool(drop_path.start or drop_path.end)
+    return bool(drop_path)
 
 
 def _changed(recipe: Settings, changes: Mapping[str, float]) -> Settings:

@@ -312,3 +312,30 @@ def test_tables_with_dots_in_their_names_are_parameters_too():
     assert list(made.alphas()) == [name]
     assert len(list(made.parameters())) == 1
     made.load_state_dict(made.state_dict())
+
+
+def test_compose_is_one_sampler_behind_the_other():
+    """The mix of the first is the logits of the next; the last says whether a path is picked."""
+    made = SAMPLERS["compose"](
+        Component("compose", (("0", Component("dirichlet")), ("1", Component("softmax"))))
+    )
+    alpha = alphas_for(RAGGED).requires_grad_()
+    drawn = sample(Dirichlet(), alpha, RAGGED, generator(3))
+    wanted = torch.zeros_like(drawn)
+    for i, width in enumerate(RAGGED.widths):
+        wanted[i, :width] = drawn[i, :width].softmax(0)
+    found = sample(made, alpha, RAGGED, generator(3))
+    assert torch.equal(found, wanted)
+    weights = alphas_for(RAGGED, seed=9)
+    (own,) = torch.autograd.grad((found * weights).sum(), alpha, retain_graph=True)
+    (theirs,) = torch.autograd.grad((wanted * weights).sum(), alpha)
+    torch.testing.assert_close(own, theirs)
+    c = concentration(alpha.detach()[:1, :2])
+    mean = made.expected({"t": alpha.detach()}, {"t": RAGGED})["t"][:1, :2]
+    torch.testing.assert_close(mean, (c / c.sum()).softmax(-1))
+    assert not made.one_hot
+    hard = Component("gumbel", (("tau", 1), ("hard", True)))
+    last = SAMPLERS["compose"](Component("compose", (("0", Component("softmax")), ("1", hard))))
+    assert last.one_hot
+    mix = last.sample({"t": alpha}, {"t": RAGGED}, generator(), float)
+    assert mix.pick["t"] == mix.mix["t"].argmax(dim=1).tolist()

@@ -6,8 +6,10 @@ import pytest
 import torch
 from small_runs import copies, equal, equal_states, plan, run, search
 from small_search import recipe, small, steps
+from spaces_for_tests import bundled_space
 
-from nasdsl.codegen.supernet import Table
+from nasdsl.codegen.emit import NotExecutable, _kept
+from nasdsl.codegen.supernet import Supernet, Table
 from nasdsl.oneshot.transforms.attention import Attention
 from nasdsl.oneshot.transforms.dropout import dropped
 
@@ -171,6 +173,23 @@ def test_weights_moved_by_an_optimizer_are_those_of_both_graphs():
     assert torch.equal(session.supernet(x, sample.mix, sample.pick, ones), plain)
     bare = small("sampler = gumbel(tau = 1, hard = true)")
     assert session.supernet.state_dict().keys() == bare.session.supernet.state_dict().keys()
+
+
+def test_drop_path_needs_edges_and_something_to_drop():
+    space = bundled_space("small.nas", "conv1d")
+    with pytest.raises(NotExecutable, match="edges of cells"):
+        Supernet(space, drop_path=True)
+    assert small("drop_path = linear(0 -> 0)").session.supernet.masked is None
+
+
+def test_a_mask_serves_values_of_fewer_dimensions_and_pieces():
+    mask = torch.tensor([0.0, 2.0])
+    for shape in ((2, 3), (2, 3, 4), (2, 3, 4, 5)):
+        value = torch.ones(shape)
+        kept = _kept(value, mask)
+        assert (kept[0] == 0).all() and (kept[1] == 2).all()
+    pieces = _kept(torch.ones(6, 3, 2, 2), mask)
+    assert pieces[:, 0, 0, 0].tolist() == [0, 0, 0, 2, 2, 2]
 
 
 @pytest.mark.parametrize("body", ["drop_path = 0.3", "mix = dropout(0.3)"])
