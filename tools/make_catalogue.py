@@ -534,7 +534,7 @@ def slots_table(kind: str) -> str:
 
 RECIPE_SLOTS = (
     *("sampler", "mix", "perturb", "regularize", "align", "loss", "weights", "init", "step"),
-    *("freeze", "stop", "partial", "entangle", "lora", "prune", "select"),
+    *("freeze", "stop", "measure", "partial", "entangle", "lora", "prune", "select"),
 )
 DATA_SLOTS = ("source", "normalize", "augment")
 
