@@ -15,8 +15,10 @@ from nasdsl.ir.op import Nested, Op
 from nasdsl.ir.requirement import Requirement
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Decision, Network, Space, Stage
-from nasdsl.lowering import cells, vary
+from nasdsl.lowering import vary
 from nasdsl.lowering.blocks import Block, Flattener, Piece, group, has, lookup
+from nasdsl.lowering.cell import assemble
+from nasdsl.lowering.cell import definition as cells
 from nasdsl.lowering.modules import Def
 from nasdsl.lowering.ops import apply, expected
 from nasdsl.lowering.requirements import requirement
@@ -329,7 +331,7 @@ def _shared(
     settings = tuple(sorted(override.items()))
     key = (definition.name, shapes, width, stride, table, settings, params)
     if key not in ctx.cells:
-        ctx.cells[key] = cells.build(
+        ctx.cells[key] = assemble.build(
             ctx,
             definition,
             shapes,
