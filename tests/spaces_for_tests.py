@@ -8,7 +8,7 @@ from nasdsl.ir.shape import Shape
 from nasdsl.lowering import networks
 from nasdsl.lowering.blocks import Flattener
 from nasdsl.lowering.modules import Loader, bundled, library
-from nasdsl.lowering.values import Given
+from nasdsl.lowering.value.kinds import Given
 from nasdsl.source import Source
 
 

@@ -16,7 +16,8 @@ from nasdsl.lowering.modules import Def
 from nasdsl.lowering.network.body import network
 from nasdsl.lowering.requirements import requirement
 from nasdsl.lowering.scope import Broken, Closure, Context, Env, parameter
-from nasdsl.lowering.values import Given, SetValue, number, value
+from nasdsl.lowering.value.evaluation import number, value
+from nasdsl.lowering.value.kinds import Given, SetValue
 from nasdsl.syntax import ast
 from nasdsl.syntax.formatting.formatter import format_value
 

@@ -26,19 +26,11 @@ from nasdsl.lowering.scope import (
     resolve,
     whole,
 )
-from nasdsl.lowering.values import (
-    HUGE,
-    MANY,
-    Item,
-    as_set,
-    bind,
-    boolean,
-    choose_branch,
-    division,
-    is_op,
-    unknown,
-    value,
-)
+from nasdsl.lowering.value.arithmetic import HUGE, MANY, division
+from nasdsl.lowering.value.evaluation import as_set, bind, choose_branch, value
+from nasdsl.lowering.value.kinds import Item
+from nasdsl.lowering.value.names import unknown
+from nasdsl.lowering.value.operations import is_op
 from nasdsl.source import Span
 from nasdsl.syntax import ast
 
@@ -537,4 +529,4 @@ def _scalar(ctx: Context, kind: str, name: str, type_: str, found: Any, node: as
     return result
 
 
-__all__ = ["Nested", "apply", "boolean", "candidate", "expected", "picked_ops", "primitive"]
+__all__ = ["Nested", "apply", "candidate", "expected", "picked_ops", "primitive"]

@@ -16,7 +16,7 @@ from nasdsl.lowering.config.configs import Configs
 from nasdsl.lowering.config.context import UNKNOWN
 from nasdsl.lowering.modules import Def, Module
 from nasdsl.lowering.scope import Broken, Closure, Context, parameter
-from nasdsl.lowering.values import value
+from nasdsl.lowering.value.evaluation import value
 from nasdsl.source import Span
 from nasdsl.syntax import ast
 

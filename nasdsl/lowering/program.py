@@ -23,7 +23,7 @@ from nasdsl.lowering.elsewhere import VALUES, bundled_hint
 from nasdsl.lowering.modules import Def, Loader, Module, library
 from nasdsl.lowering.requirements import measured, read, requirement
 from nasdsl.lowering.scope import Context, Env
-from nasdsl.lowering.values import SHAPES
+from nasdsl.lowering.value.shapes import SHAPES
 from nasdsl.source import Source, Span
 from nasdsl.syntax import ast
 

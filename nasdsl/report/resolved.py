@@ -151,7 +151,7 @@ class Resolver:
     def _members(
         self, node: ast.Ops, env: Env, ctx: Context | None
     ) -> list[tuple[ast.Candidate, Env]]:
-        """Members with inherited ones first, as `lowering.values.ops_set` has them."""
+        """Members with inherited ones first, as `lowering.value.sets.ops_set` has them."""
         ctx = ctx or self._context(Block("space", "", env.module, node.span))
         found: list[tuple[ast.Candidate, Env]] = []
         for parent in node.parents:

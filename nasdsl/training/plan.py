@@ -19,7 +19,8 @@ from nasdsl.ir.space import Space
 from nasdsl.lowering.blocks import Block
 from nasdsl.lowering.program import Program
 from nasdsl.lowering.scope import Closure, Context, parameter
-from nasdsl.lowering.values import Given, value_of
+from nasdsl.lowering.value.evaluation import value_of
+from nasdsl.lowering.value.kinds import Given
 
 KINDS = ("space", "recipe", "dataset", "split", "train")
 #: What a run takes where the file says nothing.

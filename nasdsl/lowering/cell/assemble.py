@@ -17,7 +17,7 @@ from nasdsl.lowering.cell.output import cell_output
 from nasdsl.lowering.cell.picked import settled
 from nasdsl.lowering.cell.rules import keeps_and_picks
 from nasdsl.lowering.scope import Broken, Closure, Context, Place
-from nasdsl.lowering.values import integer
+from nasdsl.lowering.value.evaluation import integer
 from nasdsl.source import Span
 from nasdsl.syntax import ast
 

@@ -13,7 +13,7 @@ from nasdsl.lowering.cell.ends import ends
 from nasdsl.lowering.modules import Def
 from nasdsl.lowering.ops import apply, expected
 from nasdsl.lowering.scope import Broken, Context, Env, block_env, resolve
-from nasdsl.lowering.values import is_op
+from nasdsl.lowering.value.operations import is_op
 from nasdsl.source import Span
 from nasdsl.syntax import ast
 

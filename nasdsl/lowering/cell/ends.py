@@ -5,7 +5,7 @@ from __future__ import annotations
 from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.lowering.cell.building import Building
 from nasdsl.lowering.scope import Broken, Env
-from nasdsl.lowering.values import integer
+from nasdsl.lowering.value.evaluation import integer
 from nasdsl.syntax import ast
 
 

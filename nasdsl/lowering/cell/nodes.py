@@ -10,7 +10,7 @@ from nasdsl.ir.shape import Shape
 from nasdsl.lowering.cell.building import Building, unchanged
 from nasdsl.lowering.ops import apply
 from nasdsl.lowering.scope import Broken, Env
-from nasdsl.lowering.values import integer
+from nasdsl.lowering.value.evaluation import integer
 from nasdsl.source import Span
 from nasdsl.syntax import ast
 

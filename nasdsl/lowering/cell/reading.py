@@ -6,7 +6,7 @@ from nasdsl.ir.cell import AGGREGATORS
 from nasdsl.lowering.cell.building import Building
 from nasdsl.lowering.cell.ends import ends
 from nasdsl.lowering.scope import Env
-from nasdsl.lowering.values import boolean
+from nasdsl.lowering.value.evaluation import boolean
 from nasdsl.syntax import ast
 
 

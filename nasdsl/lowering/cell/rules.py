@@ -9,7 +9,8 @@ from nasdsl.ir.cell import Keep, Pick
 from nasdsl.lowering.cell.building import Building
 from nasdsl.lowering.cell.ends import ends
 from nasdsl.lowering.scope import Env, resolve
-from nasdsl.lowering.values import SetValue, integer, value
+from nasdsl.lowering.value.evaluation import integer, value
+from nasdsl.lowering.value.kinds import SetValue
 from nasdsl.source import Span
 from nasdsl.syntax import ast
 

@@ -16,7 +16,7 @@ from nasdsl.lowering.network.repeats import repeat
 from nasdsl.lowering.network.stages import stage
 from nasdsl.lowering.network.walk import Walk, guard, origin_of
 from nasdsl.lowering.scope import Broken, Context, Env, Place, block_env
-from nasdsl.lowering.values import integer, value
+from nasdsl.lowering.value.evaluation import integer, value
 from nasdsl.syntax import ast
 
 

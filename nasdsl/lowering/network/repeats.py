@@ -11,7 +11,7 @@ from nasdsl.lowering.network.heads import auxiliary
 from nasdsl.lowering.network.stages import stage
 from nasdsl.lowering.network.walk import Walk, guard
 from nasdsl.lowering.scope import Broken, Closure, Context, Env, Place
-from nasdsl.lowering.values import integer, number
+from nasdsl.lowering.value.evaluation import integer, number
 from nasdsl.source import Span
 from nasdsl.syntax import ast
 from nasdsl.syntax.formatting.formatter import format_value

@@ -15,7 +15,7 @@ from nasdsl.lowering.network.instances import shared
 from nasdsl.lowering.network.walk import Walk, push
 from nasdsl.lowering.ops import apply, expected
 from nasdsl.lowering.scope import Broken, Context, Env, Place, resolve
-from nasdsl.lowering.values import argument, integer
+from nasdsl.lowering.value.evaluation import argument, integer
 from nasdsl.source import Span
 from nasdsl.syntax import ast
 
