@@ -11,7 +11,8 @@ from nasdsl.lowering.blocks import Piece
 from nasdsl.lowering.cell.building import Building, unchanged
 from nasdsl.lowering.cell.ends import ends
 from nasdsl.lowering.modules import Def
-from nasdsl.lowering.ops import apply, expected
+from nasdsl.lowering.operation.application import apply
+from nasdsl.lowering.operation.fitting import expected
 from nasdsl.lowering.scope import Broken, Context, Env, block_env, resolve
 from nasdsl.lowering.value.operations import is_op
 from nasdsl.source import Span

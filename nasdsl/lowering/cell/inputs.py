@@ -6,7 +6,7 @@ from nasdsl.ir.cell import CellInput
 from nasdsl.ir.op import Op
 from nasdsl.ir.shape import Shape
 from nasdsl.lowering.cell.building import Building, unchanged
-from nasdsl.lowering.ops import apply
+from nasdsl.lowering.operation.application import apply
 from nasdsl.lowering.scope import Broken
 from nasdsl.syntax import ast
 

@@ -8,7 +8,7 @@ from nasdsl.ir.cell import AGGREGATORS, CellEdge, CellNode
 from nasdsl.ir.op import Op
 from nasdsl.ir.shape import Shape
 from nasdsl.lowering.cell.building import Building, unchanged
-from nasdsl.lowering.ops import apply
+from nasdsl.lowering.operation.application import apply
 from nasdsl.lowering.scope import Broken, Env
 from nasdsl.lowering.value.evaluation import integer
 from nasdsl.source import Span

@@ -10,7 +10,7 @@ from nasdsl.ir.shape import Shape
 from nasdsl.lowering.cell.building import Building
 from nasdsl.lowering.cell.ends import ends
 from nasdsl.lowering.cell.reading import aggregates, as_end, reads, splits
-from nasdsl.lowering.ops import apply
+from nasdsl.lowering.operation.application import apply
 from nasdsl.lowering.scope import Broken, Env
 from nasdsl.source import Span
 from nasdsl.syntax import ast

@@ -8,7 +8,7 @@ from nasdsl.diagnostics.model import Diagnostics
 from nasdsl.ir.space import Stage
 from nasdsl.lowering.blocks import group
 from nasdsl.lowering.network.walk import Walk, origin_of, push
-from nasdsl.lowering.ops import apply
+from nasdsl.lowering.operation.application import apply
 from nasdsl.lowering.scope import Broken, Env, Place
 from nasdsl.syntax import ast
 

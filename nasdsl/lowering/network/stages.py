@@ -13,7 +13,8 @@ from nasdsl.lowering.cell import definition as cells
 from nasdsl.lowering.modules import Def
 from nasdsl.lowering.network.instances import shared
 from nasdsl.lowering.network.walk import Walk, push
-from nasdsl.lowering.ops import apply, expected
+from nasdsl.lowering.operation.application import apply
+from nasdsl.lowering.operation.fitting import expected
 from nasdsl.lowering.scope import Broken, Context, Env, Place, resolve
 from nasdsl.lowering.value.evaluation import argument, integer
 from nasdsl.source import Span
