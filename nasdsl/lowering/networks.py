@@ -10,7 +10,6 @@ from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.requirement import Requirement
 from nasdsl.ir.space import Network, Space
-from nasdsl.lowering import vary
 from nasdsl.lowering.blocks import Block, Flattener, has
 from nasdsl.lowering.modules import Def
 from nasdsl.lowering.network.body import network
@@ -18,6 +17,7 @@ from nasdsl.lowering.requirements import requirement
 from nasdsl.lowering.scope import Broken, Closure, Context, Env, parameter
 from nasdsl.lowering.value.evaluation import number, value
 from nasdsl.lowering.value.kinds import Given, SetValue
+from nasdsl.lowering.variation.varied import varied
 from nasdsl.syntax import ast
 from nasdsl.syntax.formatting.formatter import format_value
 
@@ -58,7 +58,7 @@ def space(
             diags, flat, block, supernet=False, overrides=target_given, genotype=genotype
         )
         if genotype is None:
-            supernet, meeting = vary.varied(
+            supernet, meeting = varied(
                 diags,
                 supernet,
                 found,
@@ -66,7 +66,7 @@ def space(
                     trial, flat, block, supernet=True, overrides=given, settings=settings
                 ),
             )
-            target, _ = vary.varied(
+            target, _ = varied(
                 diags,
                 target,
                 found,

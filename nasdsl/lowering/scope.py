@@ -108,7 +108,7 @@ class Context:
     #: Candidates of the op sets of the block.
     members: dict[str, Member] | None = None
     fuel: int = MAX_STEPS
-    #: What decisions among values are set to where no genotype picks: `lowering.vary` turns them.
+    #: What decisions among values are set to where no genotype picks: `lowering.variation` turns them.
     settings: Mapping[str, str] = field(default_factory=dict)
     #: The label that every decision among values has in this elaboration.
     chosen: dict[str, str] = field(default_factory=dict)
