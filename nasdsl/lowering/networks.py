@@ -10,7 +10,9 @@ from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.requirement import Requirement
 from nasdsl.ir.space import Network, Space
-from nasdsl.lowering.blocks import Block, Flattener, has
+from nasdsl.lowering.blocks import Block
+from nasdsl.lowering.flattening import Flattener
+from nasdsl.lowering.lookup import has
 from nasdsl.lowering.modules import Def
 from nasdsl.lowering.network.body import network
 from nasdsl.lowering.requirements import requirement

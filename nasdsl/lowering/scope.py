@@ -16,7 +16,8 @@ from nasdsl.ir.optable import OPS
 from nasdsl.ir.requirement import Requirement
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Decision, TableRules
-from nasdsl.lowering.blocks import Block, Flattener, Piece
+from nasdsl.lowering.blocks import Block, Piece
+from nasdsl.lowering.flattening import Flattener
 from nasdsl.lowering.modules import Def, Module
 from nasdsl.source import Span
 from nasdsl.syntax import ast

@@ -13,7 +13,8 @@ from typing import Any
 from nasdsl.diagnostics.model import Diagnostics
 from nasdsl.driver import Loaded, UnknownName
 from nasdsl.ir.optable import OPS
-from nasdsl.lowering.blocks import Block, Flattener, Piece
+from nasdsl.lowering.blocks import Block, Piece
+from nasdsl.lowering.flattening import Flattener
 from nasdsl.lowering.modules import Def
 from nasdsl.lowering.scope import Broken, Context, Env, block_env, resolve
 from nasdsl.report.flat_cell import cell_text

@@ -7,7 +7,7 @@ from typing import Any
 from nasdsl.diagnostics.model import CompileError, Diagnostics
 from nasdsl.driver import Loaded
 from nasdsl.lowering import program as programs
-from nasdsl.lowering.blocks import Flattener
+from nasdsl.lowering.flattening import Flattener
 from nasdsl.lowering.modules import Loader, Module
 from nasdsl.source import Source
 from nasdsl.training.plan import Item, Plan, make_from_items

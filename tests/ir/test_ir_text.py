@@ -19,7 +19,7 @@ from nasdsl.ir.requirement import Amount, Measure, Relation, Requirement
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.verify import verify
 from nasdsl.lowering import networks
-from nasdsl.lowering.blocks import Flattener
+from nasdsl.lowering.flattening import Flattener
 from nasdsl.lowering.modules import Loader, bundled, library
 
 

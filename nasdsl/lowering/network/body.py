@@ -9,7 +9,8 @@ from nasdsl.diagnostics.model import Diagnostics
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Network
-from nasdsl.lowering.blocks import Block, Flattener, group
+from nasdsl.lowering.blocks import Block, group
+from nasdsl.lowering.flattening import Flattener
 from nasdsl.lowering.network.heads import heads, stem
 from nasdsl.lowering.network.instances import nested_cell
 from nasdsl.lowering.network.repeats import repeat
