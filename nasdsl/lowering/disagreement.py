@@ -10,6 +10,7 @@ from nasdsl.syntax.formatting.formatter import format_value
 
 
 def related(a: Block, b: Block) -> bool:
+    """Whether one of two blocks extends the other, or they are one."""
     return a is b or id(a) in b.ancestors or id(b) in a.ancestors
 
 
@@ -68,4 +69,5 @@ def what_to_write(key: tuple[str, ...], label: str) -> str:
 
 
 def covers(written: Iterable[tuple[str, ...]], key: tuple[str, ...]) -> bool:
+    """Whether a key, or a whole that it is a part of, is written."""
     return any(key[: len(w)] == w for w in written)

@@ -26,6 +26,7 @@ class View:
 
 
 def view_of(space: Space) -> View:
+    """A space laid out for its checks, without recursion."""
     stages: list[tuple[str, Network, int, Stage]] = []
     cells: list[tuple[str, Cell]] = []
     ops: list[tuple[str, Op]] = []
@@ -63,6 +64,7 @@ def view_of(space: Space) -> View:
 
 
 def every(decisions: tuple[Decision, ...]) -> Iterator[Decision]:
+    """Decisions with all that are conditional on them, in order."""
     stack = list(reversed(decisions))
     while stack:
         decision = stack.pop()
@@ -95,4 +97,5 @@ def outputs_within(output: Output) -> list[Output]:
 
 
 def listed(names: tuple[str, ...]) -> str:
+    """Names in words."""
     return ", ".join(names) or "none"

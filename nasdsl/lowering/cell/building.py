@@ -50,9 +50,11 @@ class Building:
 
 
 def unchanged(shape: Shape, span: Span) -> Prim:
+    """The operation that hands a shape on as it is."""
     return Prim(kind="identity", inp=shape, out=shape, span=span)
 
 
 def listed(names: list[str]) -> str:
+    """At most four names, and how many more there are."""
     shown = [f"`{name}`" for name in names[:4]]
     return ", ".join(shown) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

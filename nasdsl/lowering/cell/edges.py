@@ -21,6 +21,8 @@ from nasdsl.syntax import ast
 
 @dataclass(frozen=True, slots=True)
 class EdgeSpec:
+    """An edge as it is written: `general` where its statement makes several."""
+
     source: str
     target: str
     op: ast.Value | None
@@ -31,6 +33,10 @@ class EdgeSpec:
 
 
 def stated_edges(work: Building) -> list[EdgeSpec]:
+    """The edges that the statements make, by target and source; later ones replace earlier ones.
+
+    E201 where one runs backwards, W211 where a general one hides another. Raises Broken.
+    """
     ctx = work.ctx
     found: dict[tuple[str, str], EdgeSpec] = {}
     position = {name: i for i, name in enumerate(work.order)}

@@ -12,6 +12,7 @@ from nasdsl.syntax import ast
 
 
 def prepared_inputs(work: Building, shapes: tuple[Shape, ...]) -> tuple[CellInput, ...]:
+    """The inputs of a cell on what arrives; E207 where they end at several resolutions."""
     ctx = work.ctx
     found = [(s, e) for s, e, _ in work.definition.statements if isinstance(s, ast.In)]
     if not found:

@@ -17,6 +17,8 @@ from nasdsl.syntax import ast
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
+    """A node as it is written: one of an array, its value, its scope, its statement."""
+
     name: str
     value: ast.Value | None
     env: Env
@@ -25,6 +27,7 @@ class NodeSpec:
 
 
 def stated_nodes(work: Building) -> list[NodeSpec]:
+    """The nodes of a cell in order; a child writes those of a name anew. Raises Broken."""
     specs: dict[str, tuple[list[NodeSpec], int]] = {}
     ctx = work.ctx
     for statement, env, layer in work.definition.statements:
@@ -55,6 +58,7 @@ def stated_nodes(work: Building) -> list[NodeSpec]:
 
 
 def joined_node(work: Building, spec: NodeSpec, arriving: list[CellEdge]) -> tuple[CellNode, Shape]:
+    """A node on what arrives: its aggregator, the operation behind, its shape. Raises Broken."""
     ctx = work.ctx
     how, after_node = "sum", spec.value
     if isinstance(spec.value, ast.Name) and spec.value.text in AGGREGATORS:

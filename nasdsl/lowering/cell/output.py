@@ -19,6 +19,7 @@ from nasdsl.syntax import ast
 def cell_output(
     work: Building, edges: list[CellEdge], dropped: set[str], gene: Any
 ) -> tuple[Output, Shape]:
+    """The output of a cell and its shape; a genotype may name what is joined. Raises Broken."""
     ctx = work.ctx
     found = [(s, e) for s, e, _ in work.definition.statements if isinstance(s, ast.Out)]
     if not found:

@@ -45,4 +45,5 @@ def as_end(node: ast.Value) -> ast.End | None:
 
 
 def aggregates(node: ast.Call) -> bool:
+    """Whether a call joins what it is given: `concat(x)`."""
     return isinstance(node.func, ast.Name) and node.func.text in AGGREGATORS

@@ -16,6 +16,7 @@ from nasdsl.syntax import ast
 
 
 def keeps_and_picks(work: Building) -> tuple[tuple[Keep, ...], tuple[Pick, ...]]:
+    """The rules of every node, those that say the same as one; E205 where a node has both."""
     ctx = work.ctx
     keeps: dict[str, tuple[Keep, Span]] = {}
     picks: dict[str, tuple[Pick, Span]] = {}

@@ -14,6 +14,7 @@ from nasdsl.syntax import ast
 
 
 def stem(walk: Walk, node: ast.Node) -> None:
+    """A stem on what stands so far. Raises Broken."""
     if not isinstance(node, ast.Stem):
         return
     index = sum(s.role == "stem" for s in walk.stages)
@@ -52,6 +53,7 @@ def auxiliary(walk: Walk, node: ast.Head, env: Env) -> None:
 
 
 def heads(walk: Walk) -> None:
+    """The head of a network; E215 where there is none."""
     ctx = walk.ctx
     nodes = [n for n in group(ctx.block, "heads") if isinstance(n, ast.Head)]
     if not nodes:

@@ -49,6 +49,7 @@ def shared(
 def nested_cell(
     ctx: Context, name: str, env: Env, place: Place, inp: Shape, span: Span, fresh: bool
 ) -> Op:
+    """A cell as an operation at a place; it has one input. Raises Broken."""
     ctx.made += 1
     if ctx.depth > MAX_NESTED:
         raise ctx.fail("E114", span, f"cell `{name}` contains itself")

@@ -18,6 +18,7 @@ from nasdsl.syntax.formatting.formatter import format_value
 
 
 def repeat(walk: Walk, node: ast.Repeat, path: str, env: Env) -> None:
+    """The rounds of `repeat`, one after the other. Raises Broken."""
     ctx = walk.ctx
     place = Place(1, walk.width, 1, path, path, path)
     rounds = integer(ctx, node.count, env, place, "number of rounds")
@@ -102,6 +103,7 @@ def _at_span(node: ast.Stage) -> Span:
 
 
 def fractions(ctx: Context, node: ast.Value, env: Env, place: Place) -> list[Fraction]:
+    """The fractions of an `at`, each in [0, 1). Raises Broken."""
     nodes = list(node.items) if isinstance(node, ast.ListOf) else [node]
     result = []
     for entry in nodes:

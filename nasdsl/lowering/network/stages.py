@@ -22,6 +22,7 @@ from nasdsl.syntax import ast
 
 
 def stage(walk: Walk, node: ast.Stage, path: str, env: Env) -> None:
+    """A stage of a body: a cell, or an operation on the output before. Raises Broken."""
     ctx = walk.ctx
     inp = walk.shape(walk.last)
     place = Place(1, walk.width, inp.channels, path, path, path)

@@ -43,6 +43,7 @@ class Walk:
 
 
 def guard(walk: Walk, step: Any) -> None:
+    """Take a step; where it fails the walk is broken and goes on."""
     try:
         step()
     except Broken:
@@ -50,6 +51,7 @@ def guard(walk: Walk, step: Any) -> None:
 
 
 def origin_of(ctx: Context, part: str) -> Env:
+    """The scope of a part of a network: the file is that of the block that wrote it."""
     piece = ctx.block.pieces.get((part,))
     module = piece.origin.module if piece else ctx.block.module
     return Env(module, ctx.block)
@@ -64,6 +66,7 @@ def push(
     out: Shape,
     span: Span,
 ) -> None:
+    """A stage more, which later stages may look back to."""
     walk.stages.append(
         Stage(
             name=name,

@@ -70,6 +70,7 @@ def primitive(
 
 
 def no_width(ctx: Context, span: Span) -> Broken:
+    """E232: something asks for the running width, and the space has none."""
     return ctx.fail(
         "E232",
         span,

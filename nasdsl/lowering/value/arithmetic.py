@@ -14,11 +14,11 @@ from nasdsl.syntax import ast
 #: Whole numbers and other numbers beyond these are slips; lists are shorter than the third.
 MANY, HUGE, LONG = 10**12, 10**300, 100_000
 
-
 FUNCTIONS = ("round_to", "exp", "min", "max")
 
 
 def arithmetic(ctx: Context, op: str, a: Fraction, b: Fraction, span: Span) -> Any:
+    """A number or a condition from two numbers; E217 for division by zero."""
     match op:
         case "+":
             return a + b
@@ -43,6 +43,7 @@ def arithmetic(ctx: Context, op: str, a: Fraction, b: Fraction, span: Span) -> A
 
 
 def call_function(ctx: Context, name: str, args: list[Fraction], span: Span) -> Fraction:
+    """One of `FUNCTIONS` on numbers. Raises Broken."""
     if name == "exp" and len(args) == 1:
         if abs(args[0]) > 700:
             raise ctx.fail("E028", span, "`exp` of this is out of range", "|x| is at most 700")
@@ -80,4 +81,5 @@ def decimal(text: str) -> Fraction | None:
 
 
 def as_written(value: Fraction) -> str:
+    """A number as a person writes it."""
     return str(value.numerator if value.denominator == 1 else float(value))

@@ -28,6 +28,7 @@ def decide(
     high: Fraction | None = None,
     log: bool = False,
 ) -> str:
+    """Record a decision among values and give its identity; E501 where none can be made."""
     ctx.decided += 1
     if place is None:
         raise ctx.fail("E501", node.span, "no decision can be made here")
@@ -135,6 +136,7 @@ def float_domain(
 
 
 def set_to_decision(ctx: Context, node: ast.Binary) -> Broken:
+    """E107 for a set that is added to a decision or taken from it."""
     left = node.left.operand if isinstance(node.left, ast.Unary) else node.left
     verb = "subtract a set from" if node.op == "-" else "add a set to"
     return ctx.fail(

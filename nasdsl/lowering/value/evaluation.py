@@ -207,6 +207,7 @@ def integer(ctx: Context, node: ast.Value, env: Env, place: Place | None, what: 
 
 
 def boolean(ctx: Context, node: ast.Value, env: Env, place: Place | None) -> bool:
+    """A condition. Raises Broken."""
     found = value(ctx, node, env, place)
     if not isinstance(found, bool):
         raise ctx.fail("E218", node.span, f"a condition is wanted here, not {kind_of(found)}")
@@ -214,6 +215,7 @@ def boolean(ctx: Context, node: ast.Value, env: Env, place: Place | None) -> boo
 
 
 def choose_branch(ctx: Context, node: ast.If, env: Env, place: Place | None) -> ast.Value:
+    """The branch that a condition picks; E231 where the condition depends on a decision."""
     before = ctx.decided
     chosen = node.then if boolean(ctx, node.condition, env, place) else node.otherwise
     if ctx.decided > before:

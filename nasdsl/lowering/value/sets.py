@@ -39,6 +39,7 @@ def _ops_set(ctx: Context, node: ast.Ops, env: Env) -> SetValue:
 
 
 def set_value(ctx: Context, node: ast.SetOf, env: Env, place: Place | None) -> SetValue:
+    """The set that is written in braces; equal labels are one member."""
     items: dict[str, Item] = {}
     for member in node.items:
         if isinstance(member, ast.MapOf):
@@ -64,6 +65,7 @@ def check_subtracted(ctx: Context, left: SetValue, right: SetValue) -> None:
 
 
 def combined(left: SetValue, right: SetValue, op: str) -> SetValue:
+    """Two sets as one: those of both under `+`, those of the left alone under `-`."""
     if op == "-":
         gone = set(right.labels)
         return SetValue(tuple(i for i in left.items if i.label not in gone))

@@ -78,6 +78,7 @@ class Merged(rewrite.Plain):
 
 
 def laid_out(network: Network, whole_at: frozenset[int] = frozenset()) -> Seen:
+    """A network laid out; the nodes `whole_at` are leaves."""
     seen = Seen(whole_at=whole_at)
     rewrite.rebuild(network, seen)
     return seen
@@ -98,4 +99,5 @@ def largest(shapes: Iterable[Shape]) -> Shape:
 
 
 def nowhere(seen: Seen) -> Span:
+    """The first place that a network was written at, for want of a better one."""
     return next(s for s in seen.spans if s is not None)

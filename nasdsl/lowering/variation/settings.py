@@ -16,5 +16,6 @@ Lower = Callable[[Diagnostics, Settings], tuple[Network, Context]]
 
 
 def said(settings: Settings) -> str:
+    """At most three settings in words."""
     said = [f"`{d}` is {label}" for d, label in list(settings.items())[:3]]
     return " and ".join(said) + (" and others differ" if len(settings) > 3 else "")
