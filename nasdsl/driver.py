@@ -24,7 +24,7 @@ from nasdsl.ir.space import Network, Space
 from nasdsl.lowering import program as programs
 from nasdsl.lowering.modules import bundled
 from nasdsl.lowering.program import Program
-from nasdsl.lowering.values import Given
+from nasdsl.lowering.value.kinds import Given
 from nasdsl.source import Source
 
 _DEFINITION = re.compile(r"^(space|recipe|dataset|split|train|suite)[ \t]+([A-Za-z_]\w*)", re.M)

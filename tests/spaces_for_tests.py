@@ -6,9 +6,9 @@ from pathlib import Path
 from nasdsl.diagnostics.model import Diagnostics
 from nasdsl.ir.shape import Shape
 from nasdsl.lowering import networks
-from nasdsl.lowering.blocks import Flattener
+from nasdsl.lowering.flattening import Flattener
 from nasdsl.lowering.modules import Loader, bundled, library
-from nasdsl.lowering.values import Given
+from nasdsl.lowering.value.kinds import Given
 from nasdsl.source import Source
 
 

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from nasdsl.lowering.blocks import Piece
 from nasdsl.syntax import ast
-
-if TYPE_CHECKING:
-    from nasdsl.lowering.blocks import Piece
 
 #: Kind and what it concerns; ends are a name, or a name and a number in brackets.
 Unit = tuple[str, ...]

@@ -11,12 +11,13 @@ from nasdsl.diagnostics.model import Diagnostics, Label
 from nasdsl.ir.config import Component, Ref, Settings, Steps
 from nasdsl.ir.space import Decision, Space
 from nasdsl.lowering import networks
-from nasdsl.lowering.blocks import Block, Flattener
+from nasdsl.lowering.blocks import Block
 from nasdsl.lowering.config.configs import Configs
 from nasdsl.lowering.config.context import UNKNOWN
+from nasdsl.lowering.flattening import Flattener
 from nasdsl.lowering.modules import Def, Module
 from nasdsl.lowering.scope import Broken, Closure, Context, parameter
-from nasdsl.lowering.values import value
+from nasdsl.lowering.value.evaluation import value
 from nasdsl.source import Span
 from nasdsl.syntax import ast
 

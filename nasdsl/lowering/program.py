@@ -18,13 +18,14 @@ from nasdsl.ir.requirement import Requirement
 from nasdsl.ir.schema import BLOCKS
 from nasdsl.ir.space import Decision, Network, Space
 from nasdsl.lowering import networks, pairs
-from nasdsl.lowering.blocks import Block, Flattener
+from nasdsl.lowering.blocks import Block
 from nasdsl.lowering.config.configs import Configs
 from nasdsl.lowering.elsewhere import VALUES, bundled_hint
+from nasdsl.lowering.flattening import Flattener
 from nasdsl.lowering.modules import Def, Loader, Module, library
 from nasdsl.lowering.requirements import measured, read, requirement
 from nasdsl.lowering.scope import Context, Env
-from nasdsl.lowering.values import SHAPES
+from nasdsl.lowering.value.shapes import SHAPES
 from nasdsl.source import Source, Span
 from nasdsl.syntax import ast
 

@@ -17,7 +17,7 @@ from nasdsl.ir.requirement import (
     Test,
 )
 from nasdsl.lowering.scope import Broken, Context, Env
-from nasdsl.lowering.values import number
+from nasdsl.lowering.value.evaluation import number
 from nasdsl.source import Source, Span
 from nasdsl.syntax import ast
 from nasdsl.syntax.formatting.formatter import format_value

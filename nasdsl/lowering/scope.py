@@ -16,7 +16,8 @@ from nasdsl.ir.optable import OPS
 from nasdsl.ir.requirement import Requirement
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Decision, TableRules
-from nasdsl.lowering.blocks import Block, Flattener, Piece
+from nasdsl.lowering.blocks import Block, Piece
+from nasdsl.lowering.flattening import Flattener
 from nasdsl.lowering.modules import Def, Module
 from nasdsl.source import Span
 from nasdsl.syntax import ast
@@ -108,7 +109,7 @@ class Context:
     #: Candidates of the op sets of the block.
     members: dict[str, Member] | None = None
     fuel: int = MAX_STEPS
-    #: What decisions among values are set to where no genotype picks: `lowering.vary` turns them.
+    #: What decisions among values are set to where no genotype picks: `lowering.variation` turns them.
     settings: Mapping[str, str] = field(default_factory=dict)
     #: The label that every decision among values has in this elaboration.
     chosen: dict[str, str] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from nasdsl.lowering import cells
+from nasdsl.lowering.cell.definition import find
 from nasdsl.lowering.scope import Closure, Env
 from nasdsl.report.inline import Inliner, attr, braces, end, local
 from nasdsl.source import Source, Span
@@ -17,7 +17,7 @@ def cell_text(name: str, key: str, env: Env, inliner: Inliner) -> str:
     ctx = inliner.ctx
     assert ctx is not None
     place = Source.of("resolved", "")
-    found = cells.find(ctx, key, env, Span(place, 0, 0))
+    found = find(ctx, key, env, Span(place, 0, 0))
     own = [s.name.text for s, _, _ in found.statements if isinstance(s, ast.Let)]
     own += found.params
     # What a child says of a parameter is already in its value.

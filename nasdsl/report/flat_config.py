@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from nasdsl.diagnostics.model import Diagnostics
-from nasdsl.lowering.blocks import Block, Flattener, Piece
+from nasdsl.lowering.blocks import Block, Piece
 from nasdsl.lowering.config import phases
 from nasdsl.lowering.config.configs import Configs
+from nasdsl.lowering.flattening import Flattener
 from nasdsl.lowering.scope import Env, piece_value
 from nasdsl.report.flat_space import requires
 from nasdsl.report.inline import Inliner, attr, braces, local

@@ -13,7 +13,8 @@ from typing import Any
 from nasdsl.diagnostics.model import Diagnostics
 from nasdsl.driver import Loaded, UnknownName
 from nasdsl.ir.optable import OPS
-from nasdsl.lowering.blocks import Block, Flattener, Piece
+from nasdsl.lowering.blocks import Block, Piece
+from nasdsl.lowering.flattening import Flattener
 from nasdsl.lowering.modules import Def
 from nasdsl.lowering.scope import Broken, Context, Env, block_env, resolve
 from nasdsl.report.flat_cell import cell_text
@@ -151,7 +152,7 @@ class Resolver:
     def _members(
         self, node: ast.Ops, env: Env, ctx: Context | None
     ) -> list[tuple[ast.Candidate, Env]]:
-        """Members with inherited ones first, as `lowering.values.ops_set` has them."""
+        """Members with inherited ones first, as `lowering.value.sets.ops_set` has them."""
         ctx = ctx or self._context(Block("space", "", env.module, node.span))
         found: list[tuple[ast.Candidate, Env]] = []
         for parent in node.parents:

@@ -11,7 +11,7 @@ from nasdsl.ir.config import Component, components
 from nasdsl.ir.extension import CLOSED, Plugins
 from nasdsl.ir.plugin_files import digest, from_text, of_files
 from nasdsl.lowering import program as programs
-from nasdsl.lowering.blocks import Flattener
+from nasdsl.lowering.flattening import Flattener
 from nasdsl.lowering.modules import Loader, Module
 from nasdsl.source import Source
 from nasdsl.training.plan import Item, Plan, make_from_items

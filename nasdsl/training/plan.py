@@ -20,7 +20,8 @@ from nasdsl.ir.space import Space
 from nasdsl.lowering.blocks import Block
 from nasdsl.lowering.program import Program
 from nasdsl.lowering.scope import Closure, Context, parameter
-from nasdsl.lowering.values import Given, value_of
+from nasdsl.lowering.value.evaluation import value_of
+from nasdsl.lowering.value.kinds import Given
 from nasdsl.oneshot.phases import CARRIED, carried, phases_of
 from nasdsl.oneshot.select.score import ScoreError, scores
 

@@ -10,7 +10,7 @@ from nasdsl.codegen.discrete import Discrete
 from nasdsl.diagnostics.model import CompileError
 from nasdsl.ir.sampling import sample
 from nasdsl.ir.shape import Shape
-from nasdsl.lowering.values import Given
+from nasdsl.lowering.value.kinds import Given
 
 SPACES = driver.index("space")
 

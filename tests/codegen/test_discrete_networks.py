@@ -15,7 +15,7 @@ from nasdsl.diagnostics.model import Diagnostics
 from nasdsl.ir import cost, discretize
 from nasdsl.ir.formats import forms
 from nasdsl.lowering import networks
-from nasdsl.lowering.blocks import Flattener
+from nasdsl.lowering.flattening import Flattener
 from nasdsl.lowering.modules import Loader, library
 from nasdsl.source import Source
 

@@ -98,7 +98,7 @@ def lowered_of(networks, text, name, genotype):
     from pathlib import Path
 
     from nasdsl.diagnostics.model import Diagnostics
-    from nasdsl.lowering.blocks import Flattener
+    from nasdsl.lowering.flattening import Flattener
     from nasdsl.lowering.modules import Loader, library
     from nasdsl.source import Source
 

@@ -7,7 +7,7 @@ from spaces_for_tests import bundled_space, images, space_of
 
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.shape import Shape
-from nasdsl.lowering.values import Given
+from nasdsl.lowering.value.kinds import Given
 
 MOBILE = """nas 1
 from "mobile.nas" import expand, shortcut

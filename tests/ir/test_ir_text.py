@@ -14,12 +14,13 @@ from nasdsl.ir.cell import Arrival, Cell, Keep, Pick
 from nasdsl.ir.formats import forms
 from nasdsl.ir.op import Choice, Prim, Seq
 from nasdsl.ir.printer import digest, print_space
-from nasdsl.ir.reader import ReadError, read_space
+from nasdsl.ir.reader import read_space
+from nasdsl.ir.reading.lines import ReadError
 from nasdsl.ir.requirement import Amount, Measure, Relation, Requirement
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.verify import verify
 from nasdsl.lowering import networks
-from nasdsl.lowering.blocks import Flattener
+from nasdsl.lowering.flattening import Flattener
 from nasdsl.lowering.modules import Loader, bundled, library
 
 

@@ -13,7 +13,8 @@ from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype
 from nasdsl.ir.limits import Limits
 from nasdsl.ir.printer import print_space
-from nasdsl.ir.reader import ReadError, read_space
+from nasdsl.ir.reader import read_space
+from nasdsl.ir.reading.lines import ReadError
 from nasdsl.ir.requirement import (
     Amount,
     Measure,

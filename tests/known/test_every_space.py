@@ -11,7 +11,7 @@ from nasdsl.codegen.discrete import Discrete
 from nasdsl.ir import cost
 from nasdsl.ir.sampling import sample
 from nasdsl.ir.shape import Shape
-from nasdsl.lowering.values import Given
+from nasdsl.lowering.value.kinds import Given
 
 #: What arrives, small: the extents that a space needs beyond 32 x 32 stand here.
 INPUTS = {

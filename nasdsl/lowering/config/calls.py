@@ -14,7 +14,7 @@ from nasdsl.lowering.config import schedules
 from nasdsl.lowering.config.context import BLOCK_KINDS, Context, Scope
 from nasdsl.lowering.modules import Def, Module
 from nasdsl.lowering.scope import Broken
-from nasdsl.lowering.values import named_dims
+from nasdsl.lowering.value.shapes import named_dims
 from nasdsl.syntax import ast
 
 _SHAPES = {"image": 3, "series": 2, "volume": 4, "features": 1, "tokens": 1}

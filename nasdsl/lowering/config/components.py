@@ -11,7 +11,7 @@ from nasdsl.ir.schema import REQUIRED, SLOTS, Param, Spec
 from nasdsl.lowering.config import places, plugged
 from nasdsl.lowering.config.context import UNKNOWN, Context, Scope, is_number, time_of
 from nasdsl.lowering.scope import Broken
-from nasdsl.lowering.values import HUGE, MANY, division
+from nasdsl.lowering.value.arithmetic import HUGE, MANY, division
 from nasdsl.source import Span
 from nasdsl.syntax import ast
 from nasdsl.syntax.formatting.formatter import format_value

@@ -14,9 +14,10 @@ from typing import Any
 from nasdsl.diagnostics.model import Diagnostics
 from nasdsl.ir.config import Settings, Time
 from nasdsl.ir.schema import BLOCKS, Spec
-from nasdsl.lowering.blocks import Block, Flattener
+from nasdsl.lowering.blocks import Block
 from nasdsl.lowering.config import assignments, expressions, names, phases, whole
 from nasdsl.lowering.config.context import Scope, is_number
+from nasdsl.lowering.flattening import Flattener
 from nasdsl.lowering.modules import Def
 from nasdsl.lowering.scope import Broken
 from nasdsl.source import Span

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from nasdsl.diagnostics.model import Diagnostics
 from nasdsl.ir.config import Settings, Time
 from nasdsl.ir.schema import Spec
-from nasdsl.lowering.blocks import Block, Flattener
+from nasdsl.lowering.blocks import Block
+from nasdsl.lowering.flattening import Flattener
 from nasdsl.lowering.modules import Module
 from nasdsl.lowering.scope import Broken
 from nasdsl.source import Span

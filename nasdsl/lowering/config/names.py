@@ -7,8 +7,8 @@ from typing import Any
 from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.ir.config import Pipeline, Ref, Word
 from nasdsl.ir.schema import BLOCKS
-from nasdsl.lowering.blocks import lookup
 from nasdsl.lowering.config.context import BLOCK_KINDS, UNKNOWN, Context, Scope
+from nasdsl.lowering.lookup import lookup
 from nasdsl.lowering.modules import Def
 from nasdsl.lowering.scope import Broken
 from nasdsl.syntax import ast

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
 from nasdsl.diagnostics.suggest import did_you_mean
-from nasdsl.ir.op import Choice, Nested, Op, Par, Prim, Scalar, Seq
-from nasdsl.ir.optable import OPS, SAME, WIDTH, ShapeError
-from nasdsl.ir.shape import Shape, strided
+from nasdsl.ir.op import Choice, Op, Par, Seq
+from nasdsl.ir.optable import OPS
+from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Decision
 from nasdsl.lowering.blocks import Piece
 from nasdsl.lowering.modules import Def
+from nasdsl.lowering.operation.fitting import agreed_shape, expected, joined
+from nasdsl.lowering.operation.primitive import primitive
 from nasdsl.lowering.scope import (
     Broken,
     Builtin,
@@ -24,21 +25,11 @@ from nasdsl.lowering.scope import (
     Place,
     block_env,
     resolve,
-    whole,
 )
-from nasdsl.lowering.values import (
-    HUGE,
-    MANY,
-    Item,
-    as_set,
-    bind,
-    boolean,
-    choose_branch,
-    division,
-    is_op,
-    unknown,
-    value,
-)
+from nasdsl.lowering.value.evaluation import as_set, bind, choose_branch
+from nasdsl.lowering.value.kinds import Item
+from nasdsl.lowering.value.names import unknown
+from nasdsl.lowering.value.operations import is_op
 from nasdsl.source import Span
 from nasdsl.syntax import ast
 
@@ -107,27 +98,7 @@ def _parallel(
     inp: Shape,
 ) -> Op:
     parts = [apply(ctx, n, env, place, inp) for n in nodes]
-    first = parts[0].out
-    if how == "concat":
-        if any(p.out.space != first.space or p.out.kind != first.kind for p in parts):
-            shapes = ", ".join(str(p.out) for p in parts)
-            raise ctx.fail("E212", span, f"`concat` needs equal extents; {shapes} arrive")
-        channels = sum(p.out.channels for p in parts)
-        return Par(
-            how=how, parts=tuple(parts), inp=inp, out=first.with_channels(channels), span=span
-        )
-    for part, node in zip(parts, nodes, strict=True):
-        if part.out != first:
-            raise ctx.fail(
-                "E212",
-                node.span,
-                f"parallel branches differ: {first} and {part.out}",
-                "branches that are summed need one shape",
-            )
-    flat: list[Op] = []
-    for part in parts:
-        flat.extend(part.parts if isinstance(part, Par) and part.how == "sum" else (part,))
-    return Par(how=how, parts=tuple(flat), inp=inp, out=first, span=span)
+    return joined(ctx, how, nodes, parts, span, inp)
 
 
 def _name(
@@ -318,9 +289,6 @@ def _fresh(ctx: Context, node: ast.Unary, env: Env, place: Place, inp: Shape) ->
     raise ctx.fail("E220", node.span, "`fresh` takes the name of a decision or a cell")
 
 
-# ---- decisions
-
-
 def _choice(ctx: Context, node: ast.Unary, env: Env, place: Place, inp: Shape) -> Op:
     items = as_set(ctx, node.operand, env, place).items
     if len(items) == 1:
@@ -344,21 +312,7 @@ def _choice(ctx: Context, node: ast.Unary, env: Env, place: Place, inp: Shape) -
         nested.append(tuple(ctx.nesting.pop()))
     if broken:
         raise Broken
-    first = options[0].out
-    agreed = wanted if any(o.out == wanted for o in options) else first
-    for item, option in zip(items, options, strict=True):
-        if option.out != agreed:
-            ctx.diags.add(
-                "E207",
-                node.span,
-                f"`{item.label}` yields {option.out}, the others {agreed}",
-                help=_stride_advice(option, agreed, inp),
-            )
-            broken = True
-    if broken:
-        raise Broken
-    if len(items) == len([i for i, o in zip(items, options, strict=True) if _only_none(o)]):
-        raise ctx.fail("E211", node.span, "only `none` is left to choose from")
+    agreed = agreed_shape(ctx, node.span, items, options, wanted, inp)
     ctx.record(
         Decision(
             id=identity,
@@ -378,18 +332,6 @@ def _choice(ctx: Context, node: ast.Unary, env: Env, place: Place, inp: Shape) -
         out=agreed,
         span=node.span,
     )
-
-
-def _only_none(op: Op) -> bool:
-    return isinstance(op, Prim) and op.kind == "none"
-
-
-def _stride_advice(op: Op, wanted: Shape, inp: Shape) -> str | None:
-    if op.out.space != wanted.space and op.out.space == inp.space:
-        return "it ignores the stride of its place; pass `stride = stride`"
-    if op.out.channels != wanted.channels:
-        return "`out = width` gives the channels of the place"
-    return None
 
 
 def picked_ops(
@@ -414,127 +356,3 @@ def picked_ops(
     if len(parts) == 1:
         return parts[0]
     return Par(how="picked", parts=tuple(parts), inp=inp, out=parts[0].out, span=span)
-
-
-def expected(place: Place, inp: Shape) -> Shape:
-    """The shape a place wants: its width, the input's extent over its stride."""
-    return Shape(inp.kind, (place.width, *(strided(n, place.stride) for n in inp.space)))
-
-
-# ---- primitives
-
-
-def primitive(
-    ctx: Context,
-    kind: str,
-    args: tuple[ast.Arg, ...],
-    span: Span,
-    env: Env,
-    place: Place,
-    inp: Shape,
-) -> Op:
-    """A primitive with arguments, defaults and the rules of its place. Raises Broken."""
-    spec = OPS[kind]
-    attrs: dict[str, Scalar] = {}
-    names = [p.name for p in spec.params]
-    for i, arg in enumerate(args):
-        name = arg.name if arg.name is not None else (names[i] if i < len(names) else None)
-        if name is None:
-            raise ctx.fail(
-                "E112", arg.span, f"`{kind}` takes {len(names)} argument{'s' * (len(names) != 1)}"
-            )
-        param = next((p for p in spec.params if p.name == name), None)
-        if param is None:
-            raise ctx.fail(
-                "E112", arg.span, f"`{kind}` has no parameter `{name}`", did_you_mean(name, names)
-            )
-        if name in attrs:
-            raise ctx.fail("E112", arg.span, f"`{name}` is given twice")
-        if name == "pad" and isinstance(arg.value, ast.Name) and arg.value.text == "same":
-            attrs[name] = "same"
-            continue
-        found = value(ctx, arg.value, env, place.inside(name))
-        attrs[name] = _scalar(ctx, kind, param.name, param.type, found, arg.value)
-    if kind in ("none", "noise"):
-        if not place.width:
-            raise no_width(ctx, span)
-        attrs.update(out=place.width, stride=place.stride)
-    for param in spec.params:
-        if param.name not in attrs:
-            attrs[param.name] = _default(ctx, kind, param, span, place, inp)
-    if kind == "attention" and not attrs["head_dim"]:
-        attrs["head_dim"] = inp.channels // max(1, int(str(attrs["heads"])))
-    try:
-        out = spec.shape(attrs, inp)
-    except ShapeError as error:
-        raise ctx.fail("E212", span, f"`{kind}`: {error}") from None
-    return Prim(
-        kind=kind,
-        attrs=tuple((p.name, attrs[p.name]) for p in spec.params),
-        inp=inp,
-        out=out,
-        span=span,
-    )
-
-
-def no_width(ctx: Context, span: Span) -> Broken:
-    return ctx.fail(
-        "E232",
-        span,
-        f"space `{ctx.block.name}` has no running width here",
-        "write `width = 16` in the space, or `out = …`",
-    )
-
-
-def _default(ctx: Context, kind: str, param: Any, span: Span, place: Place, inp: Shape) -> Scalar:
-    if param.default == WIDTH:
-        if not place.width:
-            raise no_width(ctx, span)
-        return place.width
-    if param.default == SAME:
-        return "same" if param.name == "pad" else inp.channels
-    if param.name == "affine" and param.default is None:
-        return not (place.searched and ctx.supernet)
-    if param.default is None:
-        raise ctx.fail("E111", span, f"`{kind}` needs `{param.name}`")
-    default: Scalar = param.default
-    return default
-
-
-def _scalar(ctx: Context, kind: str, name: str, type_: str, found: Any, node: ast.Value) -> Scalar:
-    """An argument as a plain value of its parameter's type."""
-
-    def wrong(wanted: str) -> Broken:
-        return ctx.fail("E304", node.span, f"`{kind}`: `{name}` is {wanted}")
-
-    if type_ == "bool":
-        if isinstance(found, bool):
-            return found
-        raise wrong("`true` or `false`")
-    if type_ == "number":
-        if isinstance(found, Fraction) and not isinstance(found, bool):
-            if abs(found) > HUGE:
-                raise wrong("a number that a computer can hold")
-            return float(found)
-        raise wrong("a number")
-    if type_ == "size" and isinstance(found, tuple):
-        numbers = tuple(whole(v) for v in found)
-        if any(n is None for n in numbers):
-            raise wrong("whole numbers")
-        return tuple(n for n in numbers if n is not None)
-    if isinstance(found, bool) or not isinstance(found, Fraction):
-        raise wrong("a whole number")
-    if abs(found) > MANY:
-        raise wrong("a whole number of ordinary size")
-    result = whole(found)
-    if result is None:
-        raise ctx.fail(
-            "E208",
-            division(node),
-            f"{name} {found} is not whole",
-            "`//` floors; `round_to(…, 8)`",
-        )
-    return result
-
-
-__all__ = ["Nested", "apply", "boolean", "candidate", "expected", "picked_ops", "primitive"]

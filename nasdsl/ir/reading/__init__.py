@@ -1,0 +1,1 @@
+"""What each line of a printed space says; `nasdsl.ir.reader` puts it together."""

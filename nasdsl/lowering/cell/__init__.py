@@ -1,0 +1,1 @@
+"""Cells at their place: inherited statements merged, edges expanded, shapes checked."""

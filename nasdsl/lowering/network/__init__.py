@@ -1,0 +1,1 @@
+"""One network of a space: stages in order, running width and stride, repeats, heads."""

@@ -1,0 +1,1 @@
+"""Operations at their place: macros expanded, parameters decided, shapes inferred."""

@@ -1,0 +1,1 @@
+"""Values of spaces: numbers, conditions, shapes, sets, and decisions among them."""

@@ -1,0 +1,1 @@
+"""Decisions among values and depths: one network that holds every setting of them."""
