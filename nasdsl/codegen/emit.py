@@ -33,6 +33,7 @@ from nasdsl.ir.cell import (
     operations,
     shares,
 )
+from nasdsl.ir.entangling import way
 from nasdsl.ir.op import (
     Choice,
     Forms,
@@ -266,7 +267,7 @@ class _Emitter:
         """A primitive under the settings of its decisions, see `nasdsl.codegen.entangle`."""
         if mix is None:
             raise ValueError(f"decision {op.decisions[0]} is not resolved")
-        how = entangle.way(op)
+        how = way(op)
         if how == "none" and self.mode != "one_path":
             return None
         if how == "free":

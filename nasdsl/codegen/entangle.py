@@ -27,74 +27,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from nasdsl.codegen.slices import Slices, hull, skeleton
+from nasdsl.codegen.slices import Slices, skeleton
+from nasdsl.ir.entangling import hull, way
 from nasdsl.ir.op import Forms, Prim, Varied
 from nasdsl.ops.table import module
-
-#: Zero stays zero, and nothing in the module depends on the number of channels.
-_FREE = frozenset(
-    "identity relu gelu silu hswish leaky_relu tanh dropout max_pool avg_pool global_avg_pool "
-    "flatten token fold".split()
-)
-#: What every setting must have in common for its weights to be mixed, by kind.
-_COMMON: dict[str, tuple[str, ...]] = {
-    "conv": ("stride", "dilation", "bias", "groups"),
-    "dwconv": ("stride", "dilation", "bias"),
-    "deconv": ("kernel", "stride", "bias"),
-    "linear": ("bias",),
-    "embed": ("vocabulary",),
-    "position": (),
-    "class_token": (),
-    "squeeze_excite": (),
-    "patch_embed": ("patch",),
-    "attention": ("head_dim", "causal", "window"),
-    "bn": ("affine", "momentum", "eps"),
-    "layer_norm": ("affine", "eps"),
-}
-
-
-def same_extents(op: Varied) -> bool:
-    """Whether settings differ in channels only: what dense mode can hold in one tensor."""
-    return all(o.out.with_channels(1) == op.out.with_channels(1) for o in op.options) and not (
-        op.out.kind == "pieces" and any(o.out != op.out for o in op.options)
-    )
-
-
-def way(op: Varied) -> str:
-    """How a primitive runs under its settings: `none`, `free`, `masked`, `each`, or a norm."""
-    kind, options = op.options[0].kind, op.options
-    if kind == "none":
-        return "none"
-    if kind in _FREE and len({o.attrs for o in options}) == 1:
-        return "free"
-    if kind not in _COMMON:
-        return "each"
-    if any(len({o.get(name) for o in options}) > 1 for name in _COMMON[kind]):
-        return "each"
-    if kind == "position" and any(o.inp.dims[1:] != op.inp.dims[1:] for o in options):
-        return "each"
-    if kind == "conv" and options[0].get("groups") != 1:
-        return "each"
-    if kind in ("conv", "dwconv") and not _aligned(options):
-        return "each"
-    return {"bn": "batch_norm", "layer_norm": "layer_norm"}.get(kind, "masked")
-
-
-def _aligned(options: Sequence[Prim]) -> bool:
-    """Whether smaller kernels, put into the middle of the largest, see the same pixels."""
-    whole = hull(options)
-    return all(
-        (big - k) % 2 == 0 and 2 * (most - pad) == d * (big - k)
-        for o in options
-        for big, k, most, pad, d in zip(
-            whole.integers("kernel"),
-            o.integers("kernel"),
-            whole.integers("pad"),
-            o.integers("pad"),
-            whole.integers("dilation"),
-            strict=True,
-        )
-    )
 
 
 class Joint:

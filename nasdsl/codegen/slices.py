@@ -15,44 +15,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from nasdsl.ir.op import Prim, Scalar
-from nasdsl.ir.shape import Shape
+from nasdsl.ir.op import Prim
 from nasdsl.ops.table import module
 
 CONVOLUTIONS = ("conv", "dwconv", "deconv")
-#: Parameters of which a smaller value needs the larger weights.
-_INVERSE = frozenset({"groups", "ratio"})
-
-
-def hull(options: Sequence[Prim]) -> Prim:
-    """The primitive whose weights hold those of every option."""
-    first = options[0]
-    attrs = []
-    for name, value in first.attrs:
-        values = [o.get(name) for o in options]
-        attrs.append((name, _extreme(name, values) if len(set(values)) > 1 else value))
-    return Prim(
-        kind=first.kind,
-        attrs=tuple(attrs),
-        inp=_largest([o.inp for o in options]),
-        out=_largest([o.out for o in options]),
-        span=first.span,
-    )
-
-
-def _extreme(name: str, values: Sequence[Scalar]) -> Scalar:
-    if all(isinstance(v, tuple) for v in values):
-        rows = zip(*(v for v in values if isinstance(v, tuple)), strict=False)
-        return tuple(max(row) for row in rows)
-    if all(isinstance(v, int | float) for v in values):
-        numbers = [v for v in values if isinstance(v, int | float)]
-        return min(numbers) if name in _INVERSE else max(numbers)
-    return values[0]
-
-
-def _largest(shapes: Sequence[Shape]) -> Shape:
-    dims = zip(*(s.dims for s in shapes), strict=True)
-    return Shape(shapes[0].kind, tuple(max(n) for n in dims))
 
 
 def skeleton(prim: Prim) -> nn.Module:

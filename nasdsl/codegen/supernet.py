@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasdsl.codegen import entangle
 from nasdsl.codegen.emit import Emitted, NotExecutable, Slot, emit
 from nasdsl.ir.cost import choices
+from nasdsl.ir.entangling import same_extents
 from nasdsl.ir.op import Varied
 from nasdsl.ir.rewrite import held
 from nasdsl.ir.space import Decision, Space
@@ -99,11 +99,7 @@ def check_executable(space: Space, *, one_hot: bool = False) -> None:
 def check_dense(space: Space) -> None:
     """Raise NotExecutable for values that change more than channels: no one tensor holds that."""
     for op in held(space.supernet):
-        if (
-            isinstance(op, Varied)
-            and op.options[0].kind != "none"
-            and not entangle.same_extents(op)
-        ):
+        if isinstance(op, Varied) and op.options[0].kind != "none" and not same_extents(op):
             extents = " and ".join(dict.fromkeys(str(o.out) for o in op.options[:2]))
             raise NotExecutable(
                 f"decision `{op.decisions[0]}` changes extents ({op.options[0].kind}: {extents}), "

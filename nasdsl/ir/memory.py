@@ -198,12 +198,15 @@ def _primitive(
         if rule.output:
             made.storages[0][1].keepers.append(when)
         bytes_ = (values * item + rule.indices * 8) * step.copies
-        if bytes_ or rule.fixed:
-            own.append(Kept(step.stage, bytes_, rule.fixed * item, when))
+        fixed = (rule.fixed + step.extra) * item
+        if bytes_ or fixed:
+            own.append(Kept(step.stage, bytes_, fixed, when))
     if made is None:
         raise CostError("a primitive without settings")
     kind = step.op.kind if isinstance(step.op, Prim) else _kind(step.op)
-    made.token_major = kind in TOKEN_MAJOR or (x.token_major and kind != "patch_embed")
+    made.token_major = kind in TOKEN_MAJOR or (
+        x.token_major and kind not in ("patch_embed", "narrow")
+    )
     return made
 
 

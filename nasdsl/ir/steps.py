@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from nasdsl.ir.cell import After, Arrival, Cell, CellEdge, Join, Output
+from nasdsl.ir.entangling import hull, mask_size, way
 from nasdsl.ir.expression import Factor, lives, times
 from nasdsl.ir.op import Choice, Forms, Nested, Op, Par, Prim, Seq, Varied, is_none
+from nasdsl.ir.optable import cost
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Decision, Network, Space, Stage
 
@@ -27,6 +29,7 @@ class Step:
     `what` is `input`, `prim`, `varied`, `add`, `mul`, `weigh` (an option times its weight),
     `cat`, `div`, `zeros`, `either` (the option that is picked; `cases` are the conditions) or `form`
     (the form that stands under the settings of `cases`).
+    `extra` are values that are kept whatever the batch: weights mixed by masks, and the masks.
     `copies` is the number of pieces per sample that the value holds, see `fold`.
     """
 
@@ -37,6 +40,7 @@ class Step:
     when: When = ()
     cases: tuple[When, ...] = ()
     copies: int = 1
+    extra: int = 0
     stage: str = ""
 
 
@@ -132,6 +136,7 @@ class _Walk:
         shape: Shape,
         op: Prim | Varied | None = None,
         cases: tuple[When, ...] = (),
+        extra: int = 0,
     ) -> int:
         copies = self.steps[inputs[0]].copies
         if isinstance(op, Prim) and op.kind == "fold":
@@ -147,6 +152,7 @@ class _Walk:
                 when=self.when,
                 cases=cases,
                 copies=max(1, copies),
+                extra=extra,
                 stage=self.stage,
             )
         )
@@ -175,11 +181,22 @@ class _Walk:
                 made = value if value is not None else self.zeros(stage.out, inputs[-1])
         finally:
             entered, self.when = self.when, before
-        if entered == before or self.dense:
+        if self.dense:
+            # What comes after every depth that can be chosen is weighed.
+            return self.make("weigh", [made], stage.out) if self.chosen(stage) else made
+        if entered == before:
             return made
         # Where the round is left out the value before it goes on.
         absent = tuple(Factor(f.decision, f.labels, negated=True) for f in entered[:1])
         return self.make("either", [made, inputs[-1]], stage.out, cases=(entered, absent))
+
+    def chosen(self, stage: Stage) -> bool:
+        """Whether a decided repeat can end behind the round of a stage."""
+        return any(
+            str(r) in decision.labels
+            for d, _, r in stage.rounds
+            if (decision := self.decisions.get(d)) is not None
+        )
 
     def round(self, identity: str, number: int) -> When:
         """The condition that a repeat has at least so many rounds."""
@@ -200,6 +217,8 @@ class _Walk:
                 return None
             case Prim():
                 return self.make("prim", [x], op.out, op)
+            case Varied() if self.dense:
+                return self.entangled(op, x)
             case Varied():
                 return self.make("varied", [x], op.out, op)
             case Seq():
@@ -215,6 +234,41 @@ class _Walk:
                 return self.all_forms(op, x) if self.dense else self.form(op, x)
             case Nested():
                 return self.cell(op.cell, [x])
+
+    def entangled(self, op: Varied, x: int) -> int | None:
+        """A primitive under all its settings at once, see `nasdsl.codegen.entangle`."""
+        how, whole = way(op), hull(op.options)
+        if how in ("none", "free") or is_none(whole):
+            return self.op(whole, x)
+        if how == "each":
+            return self.each(op, x)
+        if how == "masked":
+            # The mixed weights, and the mask that their gradient needs.
+            extra = cost(whole).params + mask_size(op.options, whole)
+            return self.make("prim", [x], op.out, whole, extra=extra)
+        value = x
+        if how == "layer_norm":
+            # Written out: the masked input, the centred one, its square times the mask.
+            for what in ("weigh", "weigh", "weigh"):
+                value = self.make(what, [value], op.out)
+        value = self.make("prim", [value], op.out, whole)
+        return self.make("weigh", [value], op.out)
+
+    def each(self, op: Varied, x: int) -> int | None:
+        """Every setting by itself, filled up to the largest width and weighed."""
+        terms = []
+        for option in dict.fromkeys(op.options):
+            own = x
+            if option.inp.channels != op.inp.channels:
+                view = Prim(kind="narrow", inp=op.inp, out=option.inp)
+                own = self.make("prim", [x], option.inp, view)
+            value = self.op(option, own)
+            if value is None:
+                continue
+            if option.out != op.out:
+                value = self.make("cat", [value], op.out)
+            terms.append(self.make("weigh", [value], op.out))
+        return self.total(terms) if terms else None
 
     def parallel(self, op: Par, x: int) -> int | None:
         results = [self.op(part, x) for part in op.parts]

@@ -10,7 +10,8 @@ import torch
 from nasdsl import driver
 from nasdsl.codegen.discrete import Discrete
 from nasdsl.codegen.supernet import Supernet
-from nasdsl.ir import cost, formats, genotype
+from nasdsl.ir import cost, genotype
+from nasdsl.ir.formats import forms
 from nasdsl.ir.sampling import sample
 from nasdsl.syntax.formatting.formatter import format_module
 from nasdsl.syntax.parser import parse
@@ -39,9 +40,9 @@ def test_it_has_the_architectures_of_nas_bench_201(loaded):
 def test_genotypes_go_out_and_come_back(loaded, seed):
     space = loaded.program.space("own")
     found = sample(space, random.Random(seed))
-    text = formats.dumps(found, space)
+    text = forms.dumps(found, space)
     assert text.count("~") == 6
-    assert formats.parse(text, space).picks == found.picks
+    assert forms.parse(text, space).picks == found.picks
     assert genotype.loads(found.dumps()) == found
 
 
