@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import multiprocessing
 import random
 import sys
@@ -20,6 +21,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
@@ -34,15 +36,20 @@ from nasdsl.codegen.discrete import Discrete  # noqa: E402
 from nasdsl.codegen.emit import NotExecutable  # noqa: E402
 from nasdsl.diagnostics.model import CompileError  # noqa: E402
 from nasdsl.driver import Loaded  # noqa: E402
+from nasdsl.ir.config import Component  # noqa: E402
 from nasdsl.ir.discretize import DiscretizeError  # noqa: E402
+from nasdsl.ir.genotype import Genotype  # noqa: E402
 from nasdsl.ir.shape import Shape  # noqa: E402
+from nasdsl.ir.space import Space  # noqa: E402
+from nasdsl.source import Source  # noqa: E402
 from nasdsl.training.data.batches import DataError, Images  # noqa: E402
 from nasdsl.training.data.inputs import Inputs  # noqa: E402
 from nasdsl.training.data.normalize import Channels  # noqa: E402
 from nasdsl.training.data.splits import Splits  # noqa: E402
 from nasdsl.training.plan import Item, Plan, PlanError, make_from_items  # noqa: E402
-from nasdsl.training.run import check_fit, check_kind  # noqa: E402
+from nasdsl.training.run import check_fit, check_kind, stand_alone  # noqa: E402
 from nasdsl.training.search import Search  # noqa: E402
+from nasdsl.training.stand_alone import StandAlone  # noqa: E402
 
 PAGE = ROOT / "spaces" / "matrix.md"
 OK, FAULT = "ok", "FAULT"
@@ -60,6 +67,8 @@ INPUTS = {
     "gpt_small": Shape("tokens", (16,)),
 }
 VOCABULARY = {"gpt_small": 65}
+#: Architectures that a selection asks about, by the arguments that say so.
+FEWER = {"samples": 2, "population": 3, "rounds": 1, "parents": 2, "crossover": 1, "mutation": 1}
 #: Parameters that keep the shape of a network and shrink it; one layer stays one.
 SMALLER = {"C": 8, "layers": 3, "n": 1}
 
@@ -113,18 +122,46 @@ def planned(recipe: tuple[str, str], space: tuple[str, str]) -> Plan:
     """The plan of a cell: the recipe as it stands, two steps to an epoch, small."""
     name, file = space
     home = _loaded(file)
-    has = dict(driver.space(home, name).parameters)
-    parameters = {k: str(v) for k, v in SMALLER.items() if has.get(k, "1") != "1"}
+    parameters = _smaller(name, file)
     items = {
         "space": Item("space", name, home),
-        "recipe": Item("recipe", recipe[0], _loaded(recipe[1])),
+        "recipe": _recipe(*recipe),
         "dataset": Item("dataset", "matrix_data", _data(name)),
         "split": Item("split", "disjoint_halves", _of("split", "disjoint_halves")),
         "train": Item("train", "quick", _of("train", "quick")),
     }
-    epochs = "1" if not _phases(items["recipe"]) else None
-    changes = {"batch": str(BATCH), **({"epochs": epochs} if epochs else {})}
+    changes = {"batch": str(BATCH)}
+    made = items["recipe"].loaded.program.settings("recipe", recipe[0])
+    if made is None or not (made.phases or stand_alone(made)):
+        changes["epochs"] = "1"
     return make_from_items(items, parameters=parameters, changes=changes, seed=0)
+
+
+@cache
+def _smaller(name: str, file: str) -> dict[str, str]:
+    """Parameters that make a space small."""
+    has = dict(driver.space(_loaded(file), name).parameters)
+    return {k: str(v) for k, v in SMALLER.items() if has.get(k, "1") != "1"}
+
+
+@cache
+def _recipe(name: str, file: str) -> Item:
+    """A bundled recipe, with as few architectures to look at as it takes."""
+    loaded = _loaded(file)
+    made = loaded.program.settings("recipe", name)
+    if made is None:
+        raise SystemExit(f"{file} has no recipe `{name}`")
+    less = []
+    select = made.get("select")
+    for slot, count in FEWER.items():
+        if isinstance(select, Component) and isinstance(select.get(slot), Fraction):
+            less.append(f"  select.{slot} = {count}\n")
+    if stand_alone(made):
+        less.append("  step.epochs = 1\n")
+    if not less:
+        return Item("recipe", name, loaded)
+    text = f'nas 1\n\nimport "{file}" as theirs\n\nrecipe {name} extends theirs.{name} {{\n'
+    return Item("recipe", name, driver.load(Source.of(f"{name}.nas", text + "".join(less) + "}\n")))
 
 
 def _of(kind: str, name: str) -> Loaded:
@@ -134,11 +171,6 @@ def _of(kind: str, name: str) -> Loaded:
     return _loaded(file)
 
 
-def _phases(item: Item) -> bool:
-    made = item.loaded.program.settings("recipe", item.name)
-    return made is not None and bool(made.phases)
-
-
 @cache
 def _loaded(name: str) -> Loaded:
     """A bundled file, read once for all cells."""
@@ -146,8 +178,6 @@ def _loaded(name: str) -> Loaded:
 
 
 def _data(space: str) -> Loaded:
-    from nasdsl.source import Source
-
     shape = INPUTS.get(space, IMAGES)
     classes = VOCABULARY.get(space, CLASSES)
     text = (
@@ -211,8 +241,32 @@ def _run(recipe: tuple[str, str], space: tuple[str, str]) -> None:
     check_kind(made)
     inputs = prepared(network.inp, network.out.channels)
     check_fit(plan, inputs)
+    genotype = _searched(plan, made, inputs)
+    target = plan.space(genotype).target
+    model = Discrete(target, seed=0)
+    model.eval()
+    x = torch.rand(BATCH, *network.inp.dims)
+    with torch.no_grad():
+        y = model(x)
+    if not bool(torch.isfinite(y).all()):
+        raise ValueError("the rebuilt network gives no finite numbers")
+
+
+def _searched(plan: Plan, space: Space, inputs: Inputs) -> Genotype:
+    """The architecture that two steps of a search give."""
+    if stand_alone(plan.recipe):
+        alone = StandAlone(
+            space, plan.recipe, plan.train, inputs, seed=0, device="cpu", limits=plan.limits()
+        )
+        epoch = 0
+        while not alone.finished:
+            for number in range(min(STEPS, alone.begin(epoch))):
+                alone.step(epoch, number)
+            alone.epoch_record(epoch)
+            epoch += 1
+        return alone.genotype()
     task = Search(
-        made,
+        space,
         plan.recipe,
         inputs,
         seed=0,
@@ -222,15 +276,7 @@ def _run(recipe: tuple[str, str], space: tuple[str, str]) -> None:
     for number in range(min(STEPS, task.begin(0))):
         task.step(0, number)
     task.epoch_record(0)
-    genotype = task.genotype()
-    target = plan.space(genotype).target
-    model = Discrete(target, seed=0)
-    model.eval()
-    x, _ = task.session.probe("valid")
-    with torch.no_grad():
-        y = model(x)
-    if not bool(torch.isfinite(y).all()):
-        raise ValueError("the rebuilt network gives no finite numbers")
+    return task.genotype()
 
 
 def reason(error: BaseException) -> tuple[str, str]:
@@ -251,8 +297,12 @@ def outcomes(
     jobs: int = 1,
 ) -> Iterator[Outcome]:
     """Every cell of the table, row by row, `jobs` at a time."""
-    for _, file in (*chosen_recipes, *chosen_spaces):
-        _loaded(file)  # a cell's process has them already
+    # What a cell's process has already when it begins.
+    for recipe in chosen_recipes:
+        _recipe(*recipe)
+    for space in chosen_spaces:
+        _smaller(*space)
+    importlib.import_module("torch._dynamo")  # every optimizer asks for it, for seconds
     with ThreadPoolExecutor(jobs) as pool:
         cells = [(r, s) for r in chosen_recipes for s in chosen_spaces]
         yield from pool.map(lambda pair: apart(*pair), cells)

@@ -78,6 +78,12 @@ def _dropout(prim: Prim) -> Saved:
     return Saved(values=prim.inp.size if prim.number("p") > 0 else 0)
 
 
+def _shuffle(prim: Prim) -> Saved:
+    # Where groups divide the channels, views and a copy; else the order, two numbers wide.
+    even = prim.out.channels % prim.integer("groups") == 0
+    return Saved(fixed=0 if even else 2 * prim.out.channels)
+
+
 def _factorized_reduce(prim: Prim) -> Saved:
     # The rectified input, padded once more where its extent is odd, and what is normalised.
     height, width = prim.inp.space
@@ -139,7 +145,7 @@ SAVED: Mapping[str, Rule] = MappingProxyType(
         "channels_from": lambda prim: (
             _view(prim) if prim.get("stride") == 1 else Saved(input=True, indices=prim.out.size)
         ),
-        "channel_shuffle": _nothing,
+        "channel_shuffle": _shuffle,
         "scaled": _nothing,
         "dropped": _dropout,
         "fold": _view,

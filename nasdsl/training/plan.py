@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,8 @@ class Plan:
     split: Settings
     train: Settings
     data: Given
+    #: Spaces lowered so far: values, so that whoever asks again gets the same one.
+    spaces: dict[Any, Space] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     def space(
         self, genotype: Genotype | None = None, network: Mapping[str, Any] | None = None
@@ -69,14 +71,17 @@ class Plan:
 
         `network` are parameters that a phase of the recipe sets, in place of the recipe's own.
         """
-        item = self.items["space"]
-        given: dict[str, Any] = dict(self.parameters)
-        block = _block(item)
-        if "data" in block.params:
-            given["data"] = self.data
-        for name, value in (network or dict(self.recipe.network)).items():
-            given.setdefault(name, value)
-        return driver.space(item.loaded, item.name, given, genotype=genotype)
+        own = dict(network or dict(self.recipe.network))
+        key = genotype, tuple(own.items())
+        if key not in self.spaces:
+            item = self.items["space"]
+            given: dict[str, Any] = dict(self.parameters)
+            if "data" in _block(item).params:
+                given["data"] = self.data
+            for name, value in own.items():
+                given.setdefault(name, value)
+            self.spaces[key] = driver.space(item.loaded, item.name, given, genotype=genotype)
+        return self.spaces[key]
 
     def limits(self) -> Limits:
         """What the space and the recipe require of architectures. Raises CompileError."""

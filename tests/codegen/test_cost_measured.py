@@ -143,6 +143,13 @@ CASES = (
     (["fold"], PIECES, {"n": 3}),
     (["unfold"], FEATURES, {"n": 1}),
     (["narrow"], IMAGE, {"out": 5}),
+    (["channels_from"], IMAGE, {"first": 2}),
+    (["channels_from"], EVEN, {"first": 4, "stride": 2}),
+    (["channel_shuffle"], IMAGE, {"groups": 4}),
+    (["channel_shuffle"], IMAGE, {"groups": 3}),
+    (["scaled"], IMAGE, {"by": 0.5}),
+    (["dropped"], IMAGE, {"p": 0.25}),
+    (["dropped"], IMAGE, {"p": 0.0}),
 )
 SINGLE = [(kind, inp, given) for kinds, inp, given in CASES for kind in kinds]
 

@@ -161,6 +161,34 @@ def test_requirements_hold_for_whatever_is_judged(search):
         assert sum(label == "nor_conv_3x3" for _, label in judged.genotype.picks) <= 2
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("search", ["evolution", "local", "regularized", "nsga2"])
+def test_a_space_smaller_than_a_population_is_exhausted(search):
+    """Evolution once drew for ever what it held already."""
+    space = space_of(TEXT, "two")  # 2 ** 6 architectures
+    judge = pool(space, planted(space)[0], 1000)
+    draw = random.Random(0)
+    match search:
+        case "evolution":
+            evolution(
+                judge,
+                draw,
+                population=100,
+                rounds=3,
+                parents=5,
+                crossover=50,
+                mutation=50,
+                rate=0.1,
+            )
+        case "local":
+            local_search(judge, draw)
+        case "regularized":
+            regularized_evolution(judge, draw, population=100, sample=5)
+        case _:
+            nsga2(judge, draw, population=100, rounds=3, rate=0.5)
+    assert 1 < len(judge.judged) <= 64
+
+
 def test_a_budget_is_not_overrun(bench):
     judge = pool(bench, planted(bench)[0], 5)
     random_search(judge, random.Random(0), 50)

@@ -129,7 +129,7 @@ def test_a_candidate_is_the_supernet_with_one_option_per_decision(calibrate):
     whole = Whole().eval()
     if calibrate:
         data = task.inputs
-        chosen = torch.as_tensor(data.parts.search_train[:calibrate])
+        chosen = torch.tensor(data.parts.search_train[:calibrate])
         reestimate(whole, [data.train.take(part)[0] for part in chosen.split(8)])
     losses, hits, count = 0.0, 0, 0
     with torch.no_grad():

@@ -29,16 +29,17 @@ def evolution(
     evaluated once in its life and meets the requirements. Raises NothingFound.
     """
     space = pool.limits.space
-    found: list[Genotype] = []
+    # By identity, so that a small space is exhausted and not searched for ever.
+    found: dict[str, Genotype] = {}
     try:
         for _ in range(rounds):
             # Random ones fill up what crossover and mutation could not.
-            for genotype in pool.fresh(rng):
-                if len(found) >= population:
-                    break
-                if not _among(pool, genotype, found):
-                    found.append(genotype)
-            for genotype in found:
+            if len(found) < population:
+                for genotype in pool.fresh(rng, found.keys()):
+                    found[pool.identity(genotype)] = genotype
+                    if len(found) == population:
+                        break
+            for genotype in found.values():
                 pool.judge(genotype)
             ranked = sorted(pool.judged.values(), key=lambda j: j.worth, reverse=True)
             best = [j.genotype for j in ranked[:parents]]
@@ -49,7 +50,7 @@ def evolution(
             def crossed(best: list[Genotype] = best) -> Genotype:
                 return inherit(space, [rng.choice(best), rng.choice(best)], rng)
 
-            found = []
+            found = {}
             _breed(pool, mutant, min(mutation, population), found)
             _breed(pool, crossed, min(len(found) + crossover, population), found)
     except BudgetSpent:
@@ -57,17 +58,13 @@ def evolution(
     return pool.best()
 
 
-def _breed(pool: Pool, make: Callable[[], Genotype], upto: int, into: list[Genotype]) -> None:
+def _breed(pool: Pool, make: Callable[[], Genotype], upto: int, into: dict[str, Genotype]) -> None:
     """Add new legal children until there are so many; give up after `PATIENCE` failures."""
     failed = 0
     while len(into) < upto and failed < PATIENCE:
         child = make()
-        if pool.known(child) or _among(pool, child, into) or not pool.legal(child):
+        key = pool.identity(child)
+        if key in pool.judged or key in into or not pool.legal(child):
             failed += 1
             continue
-        into.append(child)
-
-
-def _among(pool: Pool, genotype: Genotype, others: list[Genotype]) -> bool:
-    key = pool.identity(genotype)
-    return any(pool.identity(other) == key for other in others)
+        into[key] = child
