@@ -56,7 +56,10 @@ def narrow(prim: Prim) -> nn.Module:
 
 
 class SqueezeExcite(nn.Module):
-    """Channel attention: mean, bottleneck, relu, expansion, hard sigmoid, product."""
+    """Channel attention: mean, bottleneck, relu, expansion, hard sigmoid, product.
+
+    The hard sigmoid is relu6(x + 3) / 6, written so because that can be differentiated twice.
+    """
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
@@ -65,7 +68,8 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         pooled = x.flatten(2).mean(2)
-        gate = nn.functional.hardsigmoid(self.expand(nn.functional.relu(self.squeeze(pooled))))
+        wide = self.expand(nn.functional.relu(self.squeeze(pooled)))
+        gate = nn.functional.relu6(wide + 3) / 6
         return x * gate.reshape(*gate.shape, *([1] * (x.dim() - 2)))
 
 

@@ -18,6 +18,7 @@ from nasdsl.oneshot.health import skips
 from nasdsl.oneshot.health.curvature import hessian_product, largest_on_device
 from nasdsl.oneshot.health.probe import Probe
 from nasdsl.oneshot.optimizers import gradients as gradients_of
+from nasdsl.oneshot.twice import twice
 
 
 class Measure(Protocol):
@@ -162,7 +163,8 @@ class Curvature:
     def value(self, probe: Probe) -> Tensor:
         x, y = probe.batch("valid")
         alphas = probe.alphas()
-        loss = probe.session.loss(probe.logits(x, probe.expected(alphas)), y)
+        with twice():
+            loss = probe.session.loss(probe.logits(x, probe.expected(alphas)), y)
         product, size = hessian_product(loss, list(alphas.values()))
         draw = torch.Generator().manual_seed(0)
         start = torch.randn(size, generator=draw, dtype=torch.float64).to(loss)

@@ -16,6 +16,7 @@ from nasdsl.oneshot.parts import ARCH, WEIGHTS
 from nasdsl.oneshot.session import Batch, Session
 from nasdsl.oneshot.steps.curvature import Curvature
 from nasdsl.oneshot.steps.first_order import weight_step
+from nasdsl.oneshot.twice import twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class Implicit:
         x, y = session.next_valid()
         sample = session.sample(ARCH)
         weights: dict[str, Tensor] = dict(session.weights)
-        train_loss = session.loss(session.forward(batch[0], sample), batch[1])
+        with twice():
+            train_loss = session.loss(session.forward(batch[0], sample), batch[1])
         curvature = Curvature.of(train_loss, weights, session.alphas)
         logits = session.forward(x, sample)
         loss = session.loss(logits, y)

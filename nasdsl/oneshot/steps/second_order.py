@@ -18,6 +18,7 @@ from nasdsl.oneshot.samplers.sample import Sample
 from nasdsl.oneshot.session import Batch, Session
 from nasdsl.oneshot.steps.curvature import Curvature
 from nasdsl.oneshot.steps.first_order import weight_step
+from nasdsl.oneshot.twice import twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ def _arch_step(session: Session, batch: Batch, form: str) -> None:
     sample = session.sample(ARCH)
     xi = session.now(session.recipe.get(WEIGHTS).get("lr"), WEIGHTS)
     weights: dict[str, Tensor] = dict(session.weights)
-    train_loss = session.loss(session.forward(batch[0], sample), batch[1])
+    with twice():
+        train_loss = session.loss(session.forward(batch[0], sample), batch[1])
     curvature = Curvature.of(train_loss, weights, session.alphas)
     ahead = look_ahead(session, curvature.gradient, xi)
     if form != "unrolled":

@@ -20,6 +20,7 @@ from nasdsl.ir.config import Component
 from nasdsl.oneshot.health.curvature import hessian_product, largest_eigenvalue
 from nasdsl.oneshot.parts import ARCH, Verdict
 from nasdsl.oneshot.session import Session
+from nasdsl.oneshot.twice import twice
 
 
 @dataclass(slots=True)
@@ -106,7 +107,8 @@ def measure(session: Session) -> float:
     buffers = {n: b.clone() for n, b in session.supernet.named_buffers()}
     session.supernet.train()
     sample = session.sample(ARCH, training=False)
-    loss = session.loss(session.forward(x, sample), y)
+    with twice():
+        loss = session.loss(session.forward(x, sample), y)
     product, size = hessian_product(loss, list(session.alphas.values()))
     start = torch.randn(size, generator=session.noise).to(loss)
     found = largest_eigenvalue(product, start)
