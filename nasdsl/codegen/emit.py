@@ -48,6 +48,7 @@ from nasdsl.ir.op import (
     walk,
 )
 from nasdsl.ir.space import Network, Stage
+from nasdsl.ops.edits import Explorer
 from nasdsl.ops.table import module
 from nasdsl.source import Span
 
@@ -363,6 +364,12 @@ class _Emitter:
         self.note(op, path)
         if self.mode == "one_path":
             return self.one_path(op, x, path, row, mix)
+        if op.explored:
+            # No label is such a name, so no option's module has it.
+            at = f"{path}._explore"
+            self._install(at, lambda: Explorer(op.inp.channels, len(op.labels)))
+            asked = _stamp(self.graph.call_module(at, (x,)), op.span, at)
+            row = self.function(torch.add, row, asked, span=op.span)
         weights = self.function(torch.unbind, row, 0, span=op.span)
         terms = []
         for k, (label, option) in enumerate(zip(op.labels, op.options, strict=True)):

@@ -80,13 +80,17 @@ class Par:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """A decision between operations of one shape; columns of its mix in this order."""
+    """A decision between operations of one shape; columns of its mix in this order.
+
+    `explored`: what arrives adds weights of its own to the mix, see `nasdsl.passes.explore`.
+    """
 
     decision: str
     labels: tuple[str, ...]
     options: tuple[Op, ...]
     inp: Shape
     out: Shape
+    explored: bool = False
     span: Span | None = field(default=None, compare=False, repr=False)
 
 

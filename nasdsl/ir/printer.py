@@ -35,7 +35,7 @@ VERSION = 1
 #: Words that mean something in a line; names equal to one are quoted.
 WORDS = frozenset(
     "after all amount arrival aux cell choice classes count decision decisions edge "
-    "except form format forms from high input ir join keep kind labels log low measure "
+    "except explored form format forms from high input ir join keep kind labels log low measure "
     "name negation network node of option out output par parameter per pick relation "
     "require round row rules seq space stage stride table varied width".split()
 )
@@ -274,7 +274,8 @@ def _tree(root: Op | Output, depth: int, cells: Cells) -> Iterator[str]:
                 yield f"{pad}par {word(item.how)} : {signature(item.inp, item.out)}"
                 below = [(level + 1, p) for p in item.parts]
             case Choice():
-                yield f"{pad}choice {word(item.decision)} : {signature(item.inp, item.out)}"
+                more = " explored" if item.explored else ""
+                yield f"{pad}choice {word(item.decision)}{more} : {signature(item.inp, item.out)}"
                 for label, option in zip(item.labels, item.options, strict=True):
                     below += [(level + 1, f"option {word(label)}"), (level + 2, option)]
             case Varied():

@@ -89,7 +89,12 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     "self-attention over the rows of alphas, before the sampler",
                     runs=True,
                 ),
-                _spec("explore", "adds a decaying exploration term", P("weight", "schedule")),
+                _spec(
+                    "explore",
+                    "adds weights that the input of each edge asks for, times `weight`",
+                    P("weight", "schedule"),
+                    runs=True,
+                ),
                 _spec(
                     "dropout",
                     "drops options of the mix in training steps, the rest is rescaled",

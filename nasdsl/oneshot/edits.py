@@ -1,7 +1,7 @@
 """The graph edits of a recipe on the space of its supernet, and what of them runs by a schedule.
 
 The order is fixed, so that the order in a file never matters: options are pruned, channels split,
-edges weighted, outputs dropped, and the auxiliary skip stands beside all of that. It is one
+edges weighted, outputs dropped, mixes explored, and the auxiliary skip stands beside all of that. It is one
 skip of all channels, also where only a part of them runs through the mixed operation.
 """
 
@@ -12,15 +12,16 @@ from fractions import Fraction
 from typing import Any
 
 from nasdsl.codegen.supernet import Supernet
-from nasdsl.ir.config import Component, Settings, value_at
+from nasdsl.ir.config import Component, Settings, components, value_at
 from nasdsl.ir.space import Space
 from nasdsl.oneshot import entangle, lora
 from nasdsl.oneshot.session import Session
-from nasdsl.ops.edits import Dropped, Scaled
+from nasdsl.ops.edits import Dropped, Explorer, Scaled
 from nasdsl.passes.aux_skip import aux_skip
 from nasdsl.passes.drop_op import drop_op
 from nasdsl.passes.edge_norm import edge_norm
 from nasdsl.passes.edges import PassError
+from nasdsl.passes.explore import explore
 from nasdsl.passes.partial import partial
 from nasdsl.passes.prune import prune
 
@@ -36,6 +37,8 @@ def edited(space: Space, recipe: Settings, kept: Mapping[str, Sequence[str]]) ->
     dropped = recipe.get("drop_op")
     if dropped is not None:
         space = drop_op(space, labels_of(dropped))
+    if exploration(recipe) is not None:
+        space = explore(space)
     weight = recipe.get("aux_skip")
     if weight is not None:
         # What is not set from step to step, as a network that is exported, has the last value.
@@ -43,6 +46,12 @@ def edited(space: Space, recipe: Settings, kept: Mapping[str, Sequence[str]]) ->
         last = value_at(weight, step=epochs - 1, steps=epochs, steps_per_epoch=1)
         space = aux_skip(space, last)
     return space
+
+
+def exploration(recipe: Settings) -> Any:
+    """The weight of `mix = explore(weight)`, None without it."""
+    found = [c for c in components(recipe.get("mix")) if c.name == "explore"]
+    return found[0].get("weight") if found else None
 
 
 def plain(supernet: Supernet) -> Supernet:
@@ -74,6 +83,12 @@ def follow(session: Session) -> None:
         by = session.now(weight, "aux_skip")
         for module in session.supernet.modules():
             if isinstance(module, Scaled):
+                module.by = by
+    weight = exploration(session.recipe)
+    if weight is not None:
+        by = session.now(weight, "mix")
+        for module in session.supernet.modules():
+            if isinstance(module, Explorer):
                 module.by = by
     if dropped is not None:
         values = {str(label): session.now(p, "drop_op") for label, p in dropped.items()}

@@ -1,4 +1,4 @@
-"""What graph edits put into supernets: channels that pass by, shuffled, scaled, dropped."""
+"""What graph edits put into supernets: channels that pass by, shuffled, scaled, explored."""
 
 from __future__ import annotations
 
@@ -76,6 +76,25 @@ class Scaled(nn.Module):
 
 def scaled(prim: Prim) -> nn.Module:
     return Scaled(prim.number("by"))
+
+
+class Explorer(nn.Module):
+    """Weights `(options,)` that an input `(n, c, ...)` asks for; a search sets `by`.
+
+    `by` * softmax(mean over the batch of relu(B relu(A mean(x)))), with c / 4 hidden channels.
+    """
+
+    def __init__(self, channels: int, options: int) -> None:
+        super().__init__()
+        hidden = max(1, channels // 4)
+        self.squeeze = nn.Linear(channels, hidden)
+        self.expand = nn.Linear(hidden, options)
+        self.by = 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = x.flatten(2).mean(2) if x.dim() > 2 else x
+        asked = self.expand(self.squeeze(pooled).relu()).relu()
+        return self.by * asked.mean(0).softmax(0)
 
 
 class Dropped(nn.Dropout):

@@ -308,17 +308,13 @@ def _stretch(recipe: Settings) -> list[str]:
     return reasons
 
 
-#: Why a component does not run, where there is more to say than that.
-_WHY = {("mix", "explore"): " reads the input of every edge, which a transform of the mix has not"}
-
-
 def _refused(slot: str, value: Component) -> list[str]:
     if value.extension is not None:
         return []  # a plugin declares what it runs
     family = "weights" if slot == "arch" else slot
     spec = schema.SLOTS.get(family, {}).get(value.name)
     if spec is None or not spec.runs:
-        return [f"`{slot} = {show(value)}`" + _WHY.get((slot, value.name), "")]
+        return [f"`{slot} = {show(value)}`"]
     if slot == "select" and value.get("score") is not None:
         try:
             scores(value.get("score"))

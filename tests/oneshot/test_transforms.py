@@ -10,8 +10,12 @@ from spaces_for_tests import bundled_space
 
 from nasdsl.codegen.emit import NotExecutable, _kept
 from nasdsl.codegen.supernet import Supernet, Table
+from nasdsl.ir.printer import print_space
+from nasdsl.ir.reader import read_space
 from nasdsl.oneshot.transforms.attention import Attention
 from nasdsl.oneshot.transforms.dropout import dropped
+from nasdsl.ops.edits import Explorer
+from nasdsl.passes.explore import explore
 
 RAGGED = Table("t.a", ("d", "e", "f"), (("a", "b"), ("a", "b", "c"), ("a", "b")))
 
@@ -98,6 +102,68 @@ def test_the_order_in_the_file_does_not_matter():
     run(one)
     run(two)
     assert equal_states(one, two)
+
+
+# ---- exploration
+
+
+def test_an_edge_adds_what_its_input_asks_for():
+    """One edge by hand: mix, network of the input's means, sum over options."""
+    space = bundled_space("small.nas", "one_edge")
+    with_it = explore(space)
+    net = Supernet(with_it, seed=3).double()
+    (explorer,) = [m for m in net.modules() if isinstance(m, Explorer)]
+    seen = {}
+    explorer.register_forward_hook(lambda m, given, out: seen.update(x=given[0], out=out))
+    x = torch.randn(5, *space.supernet.inp.dims, dtype=torch.float64)
+    mix = net.uniform()
+    explorer.by = 0.0
+    plain = net(x, mix)
+    explorer.by = 0.3
+    explored = net(x, mix)
+    arrived = seen["x"].flatten(2).mean(2)
+    hidden = (arrived @ explorer.squeeze.weight.t() + explorer.squeeze.bias).clamp(min=0)
+    asked = (hidden @ explorer.expand.weight.t() + explorer.expand.bias).clamp(min=0)
+    weights = 0.3 * asked.mean(0).softmax(0)
+    torch.testing.assert_close(seen["out"], weights)
+    # The same network without exploration, by a mix that has those weights already.
+    (name,) = net.tables
+    explorer.by = 0.0
+    torch.testing.assert_close(net(x, {name: mix[name] + weights}), explored)
+    assert not torch.allclose(plain, explored)
+    weights.sum().backward()
+    assert explorer.squeeze.weight.grad is not None
+    # The edited space is text like any other.
+    assert read_space(print_space(with_it)) == with_it
+
+
+def test_exploration_runs_by_its_schedule_learns_with_the_weights_and_resumes():
+    made = plan("mine", text=recipe("mix = explore(weight = linear(1 -> 0)) + dropout(0.1)"))
+    task = search(made)
+    found = {n: m for n, m in task.session.supernet.named_modules() if isinstance(m, Explorer)}
+    assert found
+    before = {n: m.expand.bias.detach().clone() for n, m in found.items()}
+    names = {f"{n}.expand.bias" for n in found}
+    assert names <= set(task.session.weights) and not names & set(task.session.alphas)
+    run(task)
+    assert {m.by for m in found.values()} == {0.0}
+    assert any(not torch.equal(before[n], m.expand.bias) for n, m in found.items())
+    first = search(made)
+    run(first, 1)
+    rest = search(made)
+    rest.restore(*first.state())
+    run(rest, first=1)
+    assert equal_states(task, rest)
+    assert task.result()["genotype"]
+
+
+def test_exploration_goes_with_partial_channels_and_pruning():
+    text = "phase a { epochs = 1 }\n  phase b {\n    epochs = 1\n    prune = top(2)\n  }"
+    task = small(f"partial = channels(1/2)\n  mix = explore(weight = 0.5)\n  {text}")
+    steps(task, 4)
+    found = [m for m in task.session.supernet.modules() if isinstance(m, Explorer)]
+    assert found and {m.expand.out_features for m in found} == {2}
+    assert task.result()["genotype"]
 
 
 # ---- drop-path

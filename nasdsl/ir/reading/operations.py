@@ -79,6 +79,7 @@ def read_option(line: Line, cells: dict[str, Cell]) -> Item:
 
 def read_choice(line: Line, cells: dict[str, Cell]) -> Choice:
     decision = line.word("a decision")
+    explored = line.take("explored")
     inp, out = line.signature()
     labels, groups = options_below(line)
     options = []
@@ -86,7 +87,14 @@ def read_choice(line: Line, cells: dict[str, Cell]) -> Choice:
         if len(values) != 1 or not isinstance(values[0], OPS):
             raise below.fail("an option of a choice has one operation below it")
         options.append(values[0])
-    return Choice(decision=decision, labels=labels, options=tuple(options), inp=inp, out=out)
+    return Choice(
+        decision=decision,
+        labels=labels,
+        options=tuple(options),
+        inp=inp,
+        out=out,
+        explored=explored,
+    )
 
 
 def read_varied(line: Line, cells: dict[str, Cell]) -> Varied:
