@@ -38,9 +38,11 @@ from nasdsl.diagnostics.model import CompileError  # noqa: E402
 from nasdsl.driver import Loaded  # noqa: E402
 from nasdsl.ir.config import Component  # noqa: E402
 from nasdsl.ir.discretize import DiscretizeError  # noqa: E402
+from nasdsl.ir.expression import CostError  # noqa: E402
 from nasdsl.ir.genotype import Genotype  # noqa: E402
 from nasdsl.ir.shape import Shape  # noqa: E402
 from nasdsl.ir.space import Space  # noqa: E402
+from nasdsl.passes.edges import PassError  # noqa: E402
 from nasdsl.source import Source  # noqa: E402
 from nasdsl.training.data.batches import DataError, Images  # noqa: E402
 from nasdsl.training.data.inputs import Inputs  # noqa: E402
@@ -55,7 +57,9 @@ PAGE = ROOT / "spaces" / "matrix.md"
 OK, FAULT = "ok", "FAULT"
 STEPS, BATCH, CLASSES = 2, 2, 7
 #: Errors that are messages to a user; a cell that raises another one is a fault.
-REFUSALS = (CompileError, PlanError, NotExecutable, DiscretizeError, DataError)
+REFUSALS = (
+    CompileError, PlanError, NotExecutable, DiscretizeError, DataError, PassError, CostError,
+)  # fmt: skip
 #: What arrives, small; spaces that need more than 32 x 32 stand here.
 IMAGES = Shape("image", (3, 32, 32))
 INPUTS = {
@@ -287,7 +291,10 @@ def reason(error: BaseException) -> tuple[str, str]:
     text = str(error)
     if isinstance(error, PlanError) and "does not run it" in text:
         return "slot", text.split(": ", 1)[-1]
-    words = {NotExecutable: "relax", DiscretizeError: "pick", PlanError: "plan", DataError: "data"}
+    words = {
+        NotExecutable: "relax", DiscretizeError: "pick", PlanError: "plan", DataError: "data",
+        PassError: "edit", CostError: "cost",
+    }  # fmt: skip
     return next(w for kind, w in words.items() if isinstance(error, kind)), text
 
 

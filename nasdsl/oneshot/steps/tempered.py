@@ -68,7 +68,9 @@ class Tempered:
         kept = self.memory**self.count
         noise = (1 - self.memory) * (1 + kept) / ((1 + self.memory) * (1 - kept))
         # Both means carry the factor 1 / (1 - kept), of which one is left in the ratio.
-        length = torch.stack([m.square().sum() for m in self.mean.values()]).sum()
+        # By name, not as they came: sums of a resumed run are those of an uninterrupted one.
+        ordered = [self.mean[name] for name in sorted(self.mean)]
+        length = torch.stack([m.square().sum() for m in ordered]).sum()
         ratio = length / (self.power * (1 - kept)).clamp(min=_TINY)
         return ((ratio - noise) / (1 - noise)).clamp(0, 1)
 
@@ -78,7 +80,8 @@ class Tempered:
             return
         for name, slope in found.items():
             if name not in self.mean:
-                self.mean[name] = torch.zeros_like(slope)
+                # In one layout, before a restart and behind it: it decides the order of a sum.
+                self.mean[name] = torch.zeros_like(slope, memory_format=torch.contiguous_format)
         for name, mean in self.mean.items():
             mean.mul_(self.memory)
             if name in found:
