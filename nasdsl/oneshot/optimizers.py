@@ -59,12 +59,14 @@ def gradients(
 ) -> dict[str, Tensor | None]:
     """Gradients of the named tensors and of nothing else; None where the loss ignores one.
 
-    `keep` keeps the graph for further gradients of the same loss.
+    So it does those that are frozen (`requires_grad_(False)`). `keep` keeps the graph for further
+    gradients of the same loss.
     """
+    free = {name: p for name, p in parameters.items() if p.requires_grad}
     found = torch.autograd.grad(
-        loss, list(parameters.values()), allow_unused=True, retain_graph=keep or None
+        loss, list(free.values()), allow_unused=True, retain_graph=keep or None
     )
-    return dict(zip(parameters, found, strict=True))
+    return {**dict.fromkeys(parameters), **dict(zip(free, found, strict=True))}
 
 
 def state(

@@ -95,6 +95,19 @@ def test_the_divergence_is_that_of_torch_and_of_a_sample():
     assert at("drnas_kl", alphas=torch.zeros(RAGGED.shape)).item() == pytest.approx(0, abs=1e-6)
 
 
+def test_the_anchor_of_the_divergence_is_the_flat_distribution():
+    """C68: two options of concentration 2: ln 6 - 5/3; any number of concentration 1: zero."""
+    two = kl_divergence(Dirichlet(torch.tensor([2.0, 2.0])), Dirichlet(torch.ones(2))).item()
+    assert two == pytest.approx(math.log(6) - 5 / 3, abs=1e-6)
+    ones = torch.ones(RAGGED.shape, dtype=torch.float64)  # elu(1) + 1 = 2
+    flat = torch.zeros(RAGGED.shape, dtype=torch.float64)
+    # Rows of two, three and two options: only those of two have this value.
+    three = kl_divergence(Dirichlet(torch.full((3,), 2.0)), Dirichlet(torch.ones(3))).item()
+    found = at("drnas_kl", alphas=ones).item()
+    assert found == pytest.approx(2 * (math.log(6) - 5 / 3) + three, abs=1e-6)
+    assert at("drnas_kl", alphas=flat).item() == pytest.approx(0, abs=1e-12)
+
+
 def test_the_norm_has_alpha_as_its_gradient():
     alphas = drawn(3)
     found = at("drnas_l2", alphas=alphas)

@@ -24,12 +24,15 @@ class Curvature:
     def of(
         cls, loss: Tensor, weights: Mapping[str, Tensor], alphas: Mapping[str, Tensor]
     ) -> Curvature:
+        # A frozen weight has no gradient, as one that the loss ignores.
+        free = [name for name, w in weights.items() if w.requires_grad]
         found = torch.autograd.grad(
-            loss, list(weights.values()), create_graph=True, allow_unused=True
+            loss, [weights[n] for n in free], create_graph=True, allow_unused=True
         )
+        slopes = dict(zip(free, found, strict=True))
         gradient = {
-            name: g if g is not None else torch.zeros_like(w)
-            for (name, w), g in zip(weights.items(), found, strict=True)
+            name: g if (g := slopes.get(name)) is not None else torch.zeros_like(w)
+            for name, w in weights.items()
         }
         return cls(weights, alphas, gradient)
 
@@ -44,14 +47,16 @@ class Curvature:
     def _product(self, vector: Mapping[str, Tensor], by: Mapping[str, Tensor]) -> dict[str, Tensor]:
         # Parameters the loss ignores have a constant gradient and no part in the product.
         names = [n for n, g in self.gradient.items() if g.requires_grad]
+        free = [n for n, value in by.items() if value.requires_grad]
         found = torch.autograd.grad(
             [self.gradient[n] for n in names],
-            list(by.values()),
+            [by[n] for n in free],
             grad_outputs=[vector[n] for n in names],
             retain_graph=True,
             allow_unused=True,
         )
+        slopes = dict(zip(free, found, strict=True))
         return {
-            name: g if g is not None else torch.zeros_like(value)
-            for (name, value), g in zip(by.items(), found, strict=True)
+            name: g if (g := slopes.get(name)) is not None else torch.zeros_like(value)
+            for name, value in by.items()
         }

@@ -85,6 +85,9 @@ def look_ahead(session: Session, gradient: Mapping[str, Tensor], xi: float) -> d
     momentum = float(component.get("momentum"))
     found = {}
     for name, w in session.weights.items():
+        if not w.requires_grad:
+            found[name] = w.detach()  # frozen: where it is
+            continue
         move = gradient[name] + decay * w.detach()
         buffer = session.weight_optimizer.state.get(w, {}).get("momentum_buffer")
         if buffer is not None:
