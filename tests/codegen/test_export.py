@@ -134,13 +134,14 @@ def beyond(name, genotype, seed, folder):
     """A network as a torch.export program and as ONNX."""
     net = network(name, genotype, seed=seed)
     wanted = write(net, folder)
-    program.write_program(net.plain, net.inp, folder / "net.pt2")
+    made = program.write_program(net.plain, net.inp, folder / "net.pt2")
     if onnx_file.is_random(net.plain):
         # What is drawn in onnxruntime is not what torch draws: without noise the rest is compared.
         for module in net.plain.modules():
             if isinstance(module, Noise):
                 module.std = 0.0
-    onnx_file.write_onnx(net.plain, net.inp, folder / "net.onnx")
+        made = program.program(net.plain, net.inp)
+    onnx_file.write_onnx(net.plain, net.inp, folder / "net.onnx", made=made)
     assert onnx_file.compare(net.plain, net.inp, folder / "net.onnx") < 1e-4 * (
         1 + float(wanted.abs().max())
     )
