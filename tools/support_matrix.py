@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -199,24 +200,32 @@ def shape_text(shape: Shape) -> str:
     return f"{shape.kind}({', '.join(map(str, shape.dims))})"
 
 
-def apart(recipe: tuple[str, str], space: tuple[str, str]) -> Outcome:
-    """Run a cell in a process of its own: one that takes its process down is a fault like others."""
+def apart(recipe: tuple[str, str], spaces: Sequence[tuple[str, str]]) -> list[Outcome]:
+    """Run cells of one recipe in a process of their own.
+
+    One that takes its process down is a fault like others; those behind it run in another process.
+    """
     context = multiprocessing.get_context("fork")
-    here, there = context.Pipe(duplex=False)
+    found: list[Outcome] = []
+    while len(found) < len(spaces):
+        here, there = context.Pipe(duplex=False)
 
-    def child() -> None:
-        there.send(cell(recipe, space))
+        def child(first: int = len(found), there: Connection = there) -> None:
+            for space in spaces[first:]:
+                there.send(cell(recipe, space))
 
-    process = context.Process(target=child)
-    process.start()
-    there.close()
-    try:
-        found = here.recv()
-    except EOFError:
-        process.join()
-        message = f"the process ended with {process.exitcode}"
-        found = Outcome(recipe=recipe[0], space=space[0], state=FAULT, message=message)
-    process.join()
+        process = context.Process(target=child)
+        process.start()
+        there.close()
+        try:
+            while len(found) < len(spaces):
+                found.append(here.recv())
+            process.join()
+        except EOFError:
+            process.join()
+            message = f"the process ended with {process.exitcode}"
+            space = spaces[len(found)][0]
+            found.append(Outcome(recipe=recipe[0], space=space, state=FAULT, message=message))
     return found
 
 
@@ -303,7 +312,7 @@ def outcomes(
     chosen_spaces: Sequence[tuple[str, str]],
     jobs: int = 1,
 ) -> Iterator[Outcome]:
-    """Every cell of the table, row by row, `jobs` at a time."""
+    """Every cell of the table, row by row, `jobs` rows at a time."""
     # What a cell's process has already when it begins.
     for recipe in chosen_recipes:
         _recipe(*recipe)
@@ -311,8 +320,8 @@ def outcomes(
         _smaller(*space)
     importlib.import_module("torch._dynamo")  # every optimizer asks for it, for seconds
     with ThreadPoolExecutor(jobs) as pool:
-        cells = [(r, s) for r in chosen_recipes for s in chosen_spaces]
-        yield from pool.map(lambda pair: apart(*pair), cells)
+        for row in pool.map(lambda recipe: apart(recipe, chosen_spaces), chosen_recipes):
+            yield from row
 
 
 def page(found: Sequence[Outcome]) -> str:
@@ -370,7 +379,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where stale")
     parser.add_argument("--recipes", nargs="*", help="only these; printed, not written")
     parser.add_argument("--spaces", nargs="*", help="only these; printed, not written")
-    parser.add_argument("--jobs", type=int, default=1, help="cells at a time")
+    parser.add_argument("--jobs", type=int, default=1, help="rows at a time")
     options = parser.parse_args(arguments)
     part = options.recipes is not None or options.spaces is not None
     mine = [r for r in recipes() if options.recipes is None or r[0] in options.recipes]

@@ -28,7 +28,7 @@ def names(pair):
 
 
 def fine(recipe, space):
-    found = MATRIX.apart(recipe, space)
+    (found,) = MATRIX.apart(recipe, [space])
     assert found.state != MATRIX.FAULT, found.message
     assert (found.state == MATRIX.OK) == (found.message == "")
     return found
@@ -54,9 +54,16 @@ def test_darts_runs_and_what_needs_other_data_is_refused():
 def test_a_cell_that_takes_its_process_down_is_a_fault(monkeypatch):
     import os
 
-    monkeypatch.setattr(MATRIX, "cell", lambda recipe, space: os._exit(7))
-    found = MATRIX.apart(RECIPES[0], SPACES[0])
-    assert found.state == MATRIX.FAULT and "ended with 7" in found.message
+    def dies(recipe, space):
+        if space == SPACES[1]:
+            os._exit(7)
+        return MATRIX.Outcome(recipe=recipe[0], space=space[0], state=MATRIX.OK)
+
+    monkeypatch.setattr(MATRIX, "cell", dies)
+    found = MATRIX.apart(RECIPES[0], SPACES[:3])
+    assert [f.state for f in found] == [MATRIX.OK, MATRIX.FAULT, MATRIX.OK]
+    assert [f.space for f in found] == [s[0] for s in SPACES[:3]]
+    assert "ended with 7" in found[1].message
 
 
 def test_the_page_counts_and_names_reasons():
