@@ -285,6 +285,7 @@ def _searched(plan: Plan, space: Space, inputs: Inputs) -> Genotype:
         seed=0,
         device="cpu",
         space_of=lambda changed: plan.space(network=changed),
+        limits=plan.limits(),
     )
     for number in range(min(STEPS, task.begin(0))):
         task.step(0, number)

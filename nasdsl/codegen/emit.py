@@ -369,6 +369,8 @@ class _Emitter:
             at = f"{path}._explore"
             self._install(at, lambda: Explorer(op.inp.channels, len(op.labels)))
             asked = _stamp(self.graph.call_module(at, (x,)), op.span, at)
+            # Rows of a table are as long as its longest one.
+            row = self.function(torch.narrow, row, 0, 0, len(op.labels), span=op.span)
             row = self.function(torch.add, row, asked, span=op.span)
         weights = self.function(torch.unbind, row, 0, span=op.span)
         terms = []

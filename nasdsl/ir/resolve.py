@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from nasdsl.ir.cell import After, Arrival, Cell, Join, Output
+from nasdsl.ir.cell import After, Arrival, Cell, CellEdge, Join, Output
 from nasdsl.ir.genotype import Genotype, GenotypeError
 from nasdsl.ir.op import Choice, Forms, Nested, Op, Par, Prim, Seq, Varied
 from nasdsl.ir.shape import Shape
 from nasdsl.ir.space import Network, Stage
+from nasdsl.ir.steps import decided
 
 
 @dataclass(slots=True)
@@ -29,7 +30,11 @@ class Origin:
 
 
 def resolve(network: Network, genotype: Genotype, origin: Origin | None = None) -> Network:
-    """The network that a genotype picks. Raises GenotypeError where a pick is missing."""
+    """The network that a genotype picks.
+
+    Raises GenotypeError where a pick is missing, and for cells that pick their edges: which of
+    their nodes stand, and how wide their outputs are, only lowering knows.
+    """
     picks: dict[str, tuple[str, ...]] = {}
     for decision, label in genotype.picks:
         picks[decision] = (*picks.get(decision, ()), label)
@@ -146,6 +151,8 @@ class _Resolver:
     # ---- cells
 
     def cell(self, cell: Cell) -> Cell:
+        if cell.picks:
+            raise GenotypeError(f"cell `{cell.name}` picks its edges; it has to be lowered again")
         inputs = []
         shapes: dict[str, Shape] = {}
         for entry in cell.inputs:
@@ -159,7 +166,7 @@ class _Resolver:
             shapes[node.name] = after.out
         edges = []
         for edge in cell.edges:
-            if isinstance(edge.op, Choice) and edge.op.decision not in self.picks:
+            if self.left(cell, edge):
                 out = shapes.get(edge.target, edge.op.out)
                 made: Op = _zeros(shapes[edge.source], edge.op, out)
             else:
@@ -175,6 +182,16 @@ class _Resolver:
             output=output,
             out=out,
         )
+
+    def left(self, cell: Cell, edge: CellEdge) -> bool:
+        """Whether an edge goes whole: nothing is picked for it, or for the choice it is about.
+
+        With `one_of … + skip` the skip goes as well, where a node keeps other edges.
+        """
+        if isinstance(edge.op, Choice):
+            return edge.op.decision not in self.picks
+        identity = f"{cell.table}/{edge.key}"
+        return identity in decided(cell, edge.target) and identity not in self.picks
 
     def output(self, output: Output, shapes: Mapping[str, Shape]) -> tuple[Output, Shape]:
         match output:
@@ -192,7 +209,7 @@ class _Resolver:
                 return replace(output, parts=tuple(p for p, _ in found)), first
 
 
-def _zeros(inp: Shape, op: Choice, out: Shape) -> Prim:
+def _zeros(inp: Shape, op: Op, out: Shape) -> Prim:
     """What stands on an edge without a pick."""
     stride = -(-op.inp.space[0] // op.out.space[0]) if op.out.space else 1
     attrs = (("out", out.channels), ("stride", stride))

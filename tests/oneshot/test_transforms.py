@@ -157,6 +157,15 @@ def test_exploration_runs_by_its_schedule_learns_with_the_weights_and_resumes():
     assert task.result()["genotype"]
 
 
+def test_exploration_where_decisions_have_different_options():
+    """Rows are padded to the longest; those of NAS-Bench-1Shot1 hold edges and operations."""
+    space = explore(bundled_space("nasbench101.nas", "nb1shot1_s1", C=4, n=1))
+    net = Supernet(space)
+    assert any(len(set(t.widths)) > 1 for t in net.tables.values())
+    assert any(isinstance(m, Explorer) for m in net.modules())
+    assert torch.isfinite(net(torch.randn(2, *space.supernet.inp.dims), net.uniform())).all()
+
+
 def test_exploration_goes_with_partial_channels_and_pruning():
     text = "phase a { epochs = 1 }\n  phase b {\n    epochs = 1\n    prune = top(2)\n  }"
     task = small(f"partial = channels(1/2)\n  mix = explore(weight = 0.5)\n  {text}")
