@@ -49,6 +49,11 @@ def say(message: str) -> None:
         click.echo(message, err=True)
 
 
+def warn(message: str) -> None:
+    """Say what a person should know even where talk is not wanted."""
+    click.echo(f"warning: {message}", err=True)
+
+
 def width() -> int:
     """Columns of the terminal; 80 where output is not one."""
     try:
@@ -128,7 +133,7 @@ def _failure(error: BaseException) -> click.ClickException:
     expected = {
         "PlanError", "RunError", "DataError", "CheckpointError", "GenotypeError", "OSError",
         "DiscretizeError", "NotExecutable", "ReadError", "Disagreement", "NothingFound",
-        "RequireError", "BenchmarkError", "CostError", "PluginError",
+        "RequireError", "BenchmarkError", "CostError", "PluginError", "Busy", "Diverged", "TooLarge",
     }  # fmt: skip
     if names & expected:
         return Failure(text)
