@@ -108,7 +108,7 @@ def guarded(f: Callable[..., Any]) -> Callable[..., Any]:
             raise SystemExit(WRONG) from None
         except click.ClickException:
             raise
-        except (ValueError, OSError, RecursionError) as error:
+        except (ValueError, OSError, RuntimeError) as error:
             if debug:
                 raise
             raise _failure(error) from None

@@ -228,6 +228,9 @@ def _carry_out(plan: Any, prepared: Any, folder: Any, options: Any, form: str) -
     except BaseException as error:
         with suppress(OSError, ValueError):  # what went wrong may be the disk
             folder.update(status="failed")
+        _tell(folder)
+        if isinstance(error, Exception):
+            say(f"once that is mended, go on with: nasdsl run {folder.path} --resume")
         where = line_of(error, plugin_files(plan)) if isinstance(error, Exception) else None
         if where is None or click.get_current_context().find_root().params.get("debug"):
             raise
