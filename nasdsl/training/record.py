@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from nasdsl.training import disk
+from nasdsl.training.written import FILES, RECORD, misfit
 
 SCHEMA = 1
 #: What a run cannot be opened without.
@@ -56,14 +57,22 @@ class RunFolder:
         `run.json` and `sources.json` are then taken from the copy of them, if that is whole.
         """
         try:
-            return _json(self.path / name, self._digests().get(name))
+            return self._fitting(name)
         except RunError as error:
             if name not in _VITAL or not (self.path / "copies" / name).is_file():
                 raise
             copy = f"copies/{name}"
-            found = _json(self.path / copy, self._digests().get(copy))
+            found = self._fitting(copy)
             self.note(f"{error}; its copy {self.path / copy} is used")
             return found
+
+    def _fitting(self, name: str) -> Any:
+        found = _json(self.path / name, self._digests().get(name))
+        if name in FILES and (wrong := misfit(found, FILES[name])) is not None:
+            raise RunError(
+                f"{self.path / name} is damaged: `{wrong.lstrip('.')[:80]}` is not right"
+            )
+        return found
 
     def mend(self) -> None:
         """Put copies in the place of what is damaged, and digests where they are. Raises RunError."""
@@ -243,10 +252,9 @@ def _whole(path: Path) -> list[tuple[str, int]]:
                 record = json.loads(line)
             except (ValueError, RecursionError):
                 break
-            epoch = record.get("epoch") if isinstance(record, dict) else None
-            if not isinstance(epoch, int) or not line.endswith("\n"):
+            if misfit(record, RECORD) or "epoch" not in record or not line.endswith("\n"):
                 break
-            found.append((line, epoch))
+            found.append((line, record["epoch"]))
     return found
 
 

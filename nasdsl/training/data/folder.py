@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import warnings
 import zlib
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasdsl.training.data.arrays import Arrays, DataError, checked
+from nasdsl.training.data.content import content
 from nasdsl.training.data.request import Request
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
@@ -20,6 +22,8 @@ _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 _FORMATS = ("PNG", "JPEG", "BMP")
 #: Pixels of the largest image that is unpacked; a photograph of 8192 x 8192.
 _PIXELS = 2**26
+#: Bytes of the largest file of one.
+_BYTES = 2**28
 
 
 def folder(request: Request) -> Arrays:
@@ -98,7 +102,9 @@ def _picture(path: Path, size: int | None) -> NDArray[np.uint8]:
             "folder: needs pillow; install it with: pip install 'nasdsl[data]'"
         ) from problem
     try:
-        with warnings.catch_warnings(), Image.open(path, formats=_FORMATS) as opened:
+        # From memory: a length in the file is then believed as far as there are bytes.
+        held = io.BytesIO(content(path, limit=_BYTES))
+        with warnings.catch_warnings(), Image.open(held, formats=_FORMATS) as opened:
             # The header says how large it is, before anything is unpacked.
             if opened.width * opened.height > _PIXELS:
                 raise DataError(
@@ -115,7 +121,7 @@ def _picture(path: Path, size: int | None) -> NDArray[np.uint8]:
         raise
     except (
         OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError,
-        struct.error, zlib.error, MemoryError, Image.DecompressionBombError,
+        struct.error, zlib.error, Image.DecompressionBombError,
     ) as problem:  # fmt: skip
         raise DataError(f"{path}: not a sound image ({problem}); replace or remove it") from problem
     return pixels[:, :, None] if pixels.ndim == 2 else pixels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -61,6 +62,7 @@ def npz_arrays(name: str, stream: IO[bytes], *, where: object, classes: int | No
     except (
         ValueError, OSError, EOFError, KeyError, NotImplementedError, RuntimeError, SyntaxError,
         TypeError, OverflowError, struct.error, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+        tokenize.TokenError,
     ) as problem:  # fmt: skip
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise DataError(
