@@ -56,13 +56,18 @@ def accept(
         folder.write(name, value)
 
 
-def _lines(order: Mapping[str, Any]) -> Iterator[str]:
+def lines(order: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Everything that decides a run, by name."""
     for name in DECIDES:
         value = order.get(name)
         if name == "items":
             value = {kind: item.get("name") for kind, item in (value or {}).items()}
         if isinstance(value, dict):
             for key, each in sorted(value.items()):
-                yield f"{name}.{key} = {each}"
-        elif value:
-            yield f"{name} = {value}"
+                yield f"{name}.{key}", str(each)
+        elif value or value == 0:
+            yield name, str(value)
+
+
+def _lines(order: Mapping[str, Any]) -> Iterator[str]:
+    return (f"{name} = {value}" for name, value in lines(order))
