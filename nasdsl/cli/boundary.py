@@ -128,12 +128,16 @@ def _failure(error: BaseException) -> click.ClickException:
     text = str(error) or type(error).__name__
     if "UnknownName" in names:
         return Failure(text, USAGE)
-    if "BenchmarkMissing" in names or ("PlanError" in names and "CUDA" in text):
+    if (
+        "BenchmarkMissing" in names
+        or ("TrackError" in names and "not installed" in text)
+        or ("PlanError" in names and "CUDA" in text)
+    ):
         return Failure(text, MISSING)
     expected = {
         "PlanError", "RunError", "DataError", "CheckpointError", "GenotypeError", "OSError",
         "DiscretizeError", "NotExecutable", "ReadError", "Disagreement", "NothingFound",
-        "RequireError", "BenchmarkError", "CostError", "PluginError", "Busy", "Diverged", "TooLarge",
+        "RequireError", "BenchmarkError", "CostError", "PluginError", "Busy", "Diverged", "TooLarge", "TrackError",
     }  # fmt: skip
     if names & expected:
         return Failure(text)

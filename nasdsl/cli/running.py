@@ -56,6 +56,8 @@ def _shared(f: Any) -> Any:
 @click.option("--resume", is_flag=True, help="TARGET is a run folder; go on where it stopped.")
 @click.option("--accept-changes", is_flag=True,
               help="Go on in --out though the program has changed since.")  # fmt: skip
+@click.option("--track", multiple=True, metavar="NAME",
+              help="Tell a tracker, too: tensorboard, mlflow, wandb (offline).")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Say what would be run; write nothing.")
 @click.option("--wall-limit", type=float, metavar="SECONDS",
               help="Stop with a checkpoint after so many seconds.")  # fmt: skip
@@ -75,6 +77,7 @@ def run(
     no_retrain: bool,
     resume: bool,
     accept_changes: bool,
+    track: tuple[str, ...],
     dry_run: bool,
     wall_limit: float | None,
     device: str,
@@ -123,6 +126,7 @@ def run(
         no_retrain=no_retrain,
         wall_limit=wall_limit,
         accept_changes=accept_changes,
+        track=track,
     )
 
 
@@ -138,6 +142,7 @@ def _execute(
     no_retrain: bool,
     wall_limit: float | None,
     accept_changes: bool,
+    track: tuple[str, ...],
 ) -> None:
     import torch
 
@@ -166,7 +171,7 @@ def _execute(
         folder = _opened(
             plan, prepared, existing or record.RunFolder(place), options, accept_changes
         )
-        _carry_out(plan, prepared, folder, options, form)
+        _carry_out(plan, prepared, folder, options, form, track)
 
 
 def _opened(plan: Any, prepared: Any, folder: Any, options: Any, accept_changes: bool) -> Any:
@@ -196,7 +201,9 @@ def _opened(plan: Any, prepared: Any, folder: Any, options: Any, accept_changes:
     return folder
 
 
-def _carry_out(plan: Any, prepared: Any, folder: Any, options: Any, form: str) -> None:
+def _carry_out(
+    plan: Any, prepared: Any, folder: Any, options: Any, form: str, track: tuple[str, ...]
+) -> None:
     import torch
 
     from nasdsl.cli.progress import Progress
@@ -205,7 +212,10 @@ def _carry_out(plan: Any, prepared: Any, folder: Any, options: Any, form: str) -
     from nasdsl.training import events
     from nasdsl.training import run as runs
     from nasdsl.training.archive import plugin_files
+    from nasdsl.training.changed import lines
     from nasdsl.training.interrupt import Stopped
+    from nasdsl.training.track.table import OPENERS
+    from nasdsl.training.track.tracker import opened
 
     names = plan.items
     say(
@@ -218,16 +228,22 @@ def _carry_out(plan: Any, prepared: Any, folder: Any, options: Any, form: str) -
     for warning in prepared.warnings:
         say(f"note: {warning}")
     quiet = bool(click.get_current_context().find_root().params.get("quiet"))
+    settings = dict(lines(folder.read("run.json")))
+    tracked = opened(track, OPENERS, folder.path, folder.path.name, settings, warn)
     try:
         with Progress(quiet=quiet) as progress:
-            outcome = runs.execute(plan, prepared, folder, options, progress, warn)
+            watch = tracked.watching(progress) if track else progress
+            outcome = runs.execute(plan, prepared, folder, options, watch, warn)
+        tracked.end("done", _ends(outcome))
     except Stopped as stopped:
+        tracked.end("stopped", {})
         folder.update(status="stopped")
         say(f"{stopped}; go on with: nasdsl run {folder.path} --resume")
         raise SystemExit(STOPPED) from None
     except BaseException as error:
         with suppress(OSError, ValueError):  # what went wrong may be the disk
             folder.update(status="failed")
+        tracked.end("failed", {})
         _tell(folder)
         if isinstance(error, Exception):
             say(f"once that is mended, go on with: nasdsl run {folder.path} --resume")
@@ -237,6 +253,18 @@ def _carry_out(plan: Any, prepared: Any, folder: Any, options: Any, form: str) -
         raise PluginError(f"{where}: {type(error).__name__}: {error}") from error
     _tell(folder)
     _report(plan, outcome, folder, form)
+
+
+def _ends(outcome: Any) -> dict[str, float]:
+    """The numbers a run ended with, by tag."""
+    found = {
+        f"end/{name}": outcome.search[name]["accuracy"]
+        for name in ("valid", "valid_discrete")
+        if name in outcome.search
+    }
+    if outcome.retrain is not None:
+        found["end/test"] = outcome.retrain["test"]["accuracy"]
+    return found
 
 
 def _tell(folder: Any) -> None:
