@@ -25,7 +25,7 @@ from nasdsl.lowering import program as programs
 from nasdsl.lowering.modules import bundled
 from nasdsl.lowering.program import Program
 from nasdsl.lowering.value.kinds import Given
-from nasdsl.source import Source
+from nasdsl.source import Source, bytes_of
 
 _DEFINITION = re.compile(r"^(space|recipe|dataset|split|train|suite)[ \t]+([A-Za-z_]\w*)", re.M)
 
@@ -51,7 +51,7 @@ def read(path: str | Path) -> tuple[str, Source]:
     """Key and source of a file, or of a bundled file or definition by name. Raises UnknownName."""
     place = Path(path)
     if place.is_file():
-        text = place.read_bytes().decode("utf-8", "replace")
+        text = bytes_of(place).decode("utf-8", "replace")
         return str(place.resolve()), Source.of(str(path), text)
     name = str(path)
     for candidate in (name, f"{name}.nas"):

@@ -5,6 +5,19 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
+
+#: A `.nas` text that is longer is none.
+LARGEST = 4 * 2**20
+
+
+def bytes_of(path: Path) -> bytes:
+    """The bytes of a `.nas` file. Raises OSError, also where it is larger than any such file."""
+    with path.open("rb") as file:
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise OSError(f"{path} is larger than {LARGEST // 2**20} MiB; that is no .nas file")
+    return data
 
 
 @dataclass(frozen=True, kw_only=True)

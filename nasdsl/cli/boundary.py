@@ -49,6 +49,11 @@ def say(message: str) -> None:
         click.echo(message, err=True)
 
 
+def warn(message: str) -> None:
+    """Say what a person should know even where talk is not wanted."""
+    click.echo(f"warning: {message}", err=True)
+
+
 def width() -> int:
     """Columns of the terminal; 80 where output is not one."""
     try:
@@ -103,7 +108,7 @@ def guarded(f: Callable[..., Any]) -> Callable[..., Any]:
             raise SystemExit(WRONG) from None
         except click.ClickException:
             raise
-        except (ValueError, OSError, RecursionError) as error:
+        except (ValueError, OSError, RuntimeError) as error:
             if debug:
                 raise
             raise _failure(error) from None
@@ -123,12 +128,16 @@ def _failure(error: BaseException) -> click.ClickException:
     text = str(error) or type(error).__name__
     if "UnknownName" in names:
         return Failure(text, USAGE)
-    if "BenchmarkMissing" in names or ("PlanError" in names and "CUDA" in text):
+    if (
+        "BenchmarkMissing" in names
+        or ("TrackError" in names and "not installed" in text)
+        or ("PlanError" in names and "CUDA" in text)
+    ):
         return Failure(text, MISSING)
     expected = {
         "PlanError", "RunError", "DataError", "CheckpointError", "GenotypeError", "OSError",
         "DiscretizeError", "NotExecutable", "ReadError", "Disagreement", "NothingFound",
-        "RequireError", "BenchmarkError", "CostError", "PluginError",
+        "RequireError", "BenchmarkError", "CostError", "PluginError", "Busy", "Diverged", "TooLarge", "TrackError",
     }  # fmt: skip
     if names & expected:
         return Failure(text)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from nasdsl.cli.boundary import is_file
+from nasdsl.source import bytes_of
 
 
 def text_of(given: str) -> str:
@@ -13,7 +14,7 @@ def text_of(given: str) -> str:
     if given == "-":
         return sys.stdin.read()
     place = _file(given)
-    return place.read_bytes().decode("utf-8", "replace") if place is not None else given
+    return bytes_of(place).decode("utf-8", "replace") if place is not None else given
 
 
 def _file(given: str) -> Path | None:

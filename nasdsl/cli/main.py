@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from nasdsl.cli import architectures, artifacts, inspecting, querying, running, texts
+from nasdsl.cli import architectures, artifacts, inspecting, querying, running, runs, texts
 from nasdsl.version import VERSION
 
 EPILOG = """\b
@@ -62,6 +62,7 @@ for command in (
     querying.query,
     artifacts.export,
     running.retrain,
+    runs.runs,
     architectures.sample,
     architectures.diff,
     artifacts.doctor,

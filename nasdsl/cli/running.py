@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
 from nasdsl.cli import given, plugged
-from nasdsl.cli.boundary import STOPPED, Failure, guarded, say, width
+from nasdsl.cli.boundary import STOPPED, Failure, guarded, say, warn, width
 
 
 def pairs(
@@ -53,6 +54,10 @@ def _shared(f: Any) -> Any:
 @click.option("--no-retrain", is_flag=True, help="Search only.")
 @plugged.option
 @click.option("--resume", is_flag=True, help="TARGET is a run folder; go on where it stopped.")
+@click.option("--accept-changes", is_flag=True,
+              help="Go on in --out though the program has changed since.")  # fmt: skip
+@click.option("--track", multiple=True, metavar="NAME",
+              help="Tell a tracker, too: tensorboard, mlflow, wandb (offline).")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Say what would be run; write nothing.")
 @click.option("--wall-limit", type=float, metavar="SECONDS",
               help="Stop with a checkpoint after so many seconds.")  # fmt: skip
@@ -71,6 +76,8 @@ def run(
     out: Path | None,
     no_retrain: bool,
     resume: bool,
+    accept_changes: bool,
+    track: tuple[str, ...],
     dry_run: bool,
     wall_limit: float | None,
     device: str,
@@ -82,7 +89,7 @@ def run(
 
     \b
     TARGET may be a run folder: with --resume it goes on, without it is repeated
-    from the sources it keeps.
+    from the sources it keeps. The same command with the same --out goes on, too.
     """
     from nasdsl.training import plan as plans
     from nasdsl.training import record
@@ -97,6 +104,7 @@ def run(
         plan = reopen(existing, run_plugins=True)
         device = existing.read("run.json")["device"] if device == "auto" else device
         threads = threads or existing.read("run.json")["threads"]
+        _tell(existing)
     else:
         names = {
             "space": space, "recipe": recipe, "dataset": dataset, "split": split, "train": train,
@@ -117,6 +125,8 @@ def run(
         form=form,
         no_retrain=no_retrain,
         wall_limit=wall_limit,
+        accept_changes=accept_changes,
+        track=track,
     )
 
 
@@ -131,14 +141,15 @@ def _execute(
     form: str,
     no_retrain: bool,
     wall_limit: float | None,
+    accept_changes: bool,
+    track: tuple[str, ...],
 ) -> None:
     import torch
 
-    from nasdsl.cli.progress import Progress
-    from nasdsl.training import events, record
+    from nasdsl.training import record
     from nasdsl.training import run as runs
     from nasdsl.training.data import inputs
-    from nasdsl.training.interrupt import Stopped
+    from nasdsl.training.lock import held
 
     torch.set_num_threads(threads or runs.threads_for(plan))
     options = runs.Options(
@@ -152,15 +163,61 @@ def _execute(
     )
     runs.check_fit(plan, prepared)
     names = plan.items
-    if existing is None:
-        place = out or record.fresh_name(Path("runs"), names["space"].name, names["recipe"].name)
-        folder = runs.begin(plan, prepared, place, options)
+    if existing is not None:
+        place = existing.path
     else:
-        folder = existing
-        if folder.read("run.json")["fingerprints"] != prepared.parts.fingerprints():
-            raise record.RunError(
-                f"{folder.path}: the data or the split has changed since it began"
-            )
+        place = out or record.fresh(Path("runs"), names["space"].name, names["recipe"].name)
+    with held(place):
+        folder = _opened(
+            plan, prepared, existing or record.RunFolder(place), options, accept_changes
+        )
+        _carry_out(plan, prepared, folder, options, form, track)
+
+
+def _opened(plan: Any, prepared: Any, folder: Any, options: Any, accept_changes: bool) -> Any:
+    """The run in a folder, begun or gone on with. Raises RunError where it is another one."""
+    from nasdsl.training import changed, record
+    from nasdsl.training import run as runs
+    from nasdsl.training.archive import archive
+
+    if not folder.has("run.json"):
+        return runs.begin(plan, prepared, folder.path, options)
+    order, sources = runs.order(plan, prepared, options), archive(plan)
+    diff = changed.differences(folder, order, sources)
+    if diff and not accept_changes:
+        shown = "\n".join(f"  {line}" for line in diff)
+        raise record.RunError(
+            f"{folder.path} is not empty: its run is another one, or its data, split or program has "
+            f"changed since it began\n{shown}\nChoose another folder, or go on with the changed "
+            "program: --accept-changes"
+        )
+    if diff:
+        changed.accept(folder, order, sources, diff)
+    before, now = folder.read("run.json").get("versions") or {}, order["versions"]
+    for name in sorted({*before, *now}):
+        if before.get(name) != now.get(name):
+            say(f"note: the run began with {name} {before.get(name)}, now it is {now.get(name)}")
+    folder.mend()
+    return folder
+
+
+def _carry_out(
+    plan: Any, prepared: Any, folder: Any, options: Any, form: str, track: tuple[str, ...]
+) -> None:
+    import torch
+
+    from nasdsl.cli.progress import Progress
+    from nasdsl.ir.extension import PluginError
+    from nasdsl.ir.faults import line_of
+    from nasdsl.training import events
+    from nasdsl.training import run as runs
+    from nasdsl.training.archive import plugin_files
+    from nasdsl.training.changed import lines
+    from nasdsl.training.interrupt import Stopped
+    from nasdsl.training.track.table import OPENERS
+    from nasdsl.training.track.tracker import opened
+
+    names = plan.items
     say(
         f"space {names['space'].name}, recipe {names['recipe'].name}, data {prepared.name} "
         f"({prepared.shape}, {prepared.classes} classes), {options.device}, "
@@ -171,17 +228,50 @@ def _execute(
     for warning in prepared.warnings:
         say(f"note: {warning}")
     quiet = bool(click.get_current_context().find_root().params.get("quiet"))
+    settings = dict(lines(folder.read("run.json")))
+    tracked = opened(track, OPENERS, folder.path, folder.path.name, settings, warn)
     try:
         with Progress(quiet=quiet) as progress:
-            outcome = runs.execute(plan, prepared, folder, options, progress)
+            watch = tracked.watching(progress) if track else progress
+            outcome = runs.execute(plan, prepared, folder, options, watch, warn)
+        tracked.end("done", _ends(outcome))
     except Stopped as stopped:
+        tracked.end("stopped", {})
         folder.update(status="stopped")
         say(f"{stopped}; go on with: nasdsl run {folder.path} --resume")
         raise SystemExit(STOPPED) from None
-    except BaseException:
-        folder.update(status="failed")
-        raise
+    except BaseException as error:
+        with suppress(OSError, ValueError):  # what went wrong may be the disk
+            folder.update(status="failed")
+        tracked.end("failed", {})
+        _tell(folder)
+        if isinstance(error, Exception):
+            say(f"once that is mended, go on with: nasdsl run {folder.path} --resume")
+        where = line_of(error, plugin_files(plan)) if isinstance(error, Exception) else None
+        if where is None or click.get_current_context().find_root().params.get("debug"):
+            raise
+        raise PluginError(f"{where}: {type(error).__name__}: {error}") from error
+    _tell(folder)
     _report(plan, outcome, folder, form)
+
+
+def _ends(outcome: Any) -> dict[str, float]:
+    """The numbers a run ended with, by tag."""
+    found = {
+        f"end/{name}": outcome.search[name]["accuracy"]
+        for name in ("valid", "valid_discrete")
+        if name in outcome.search
+    }
+    if outcome.retrain is not None:
+        found["end/test"] = outcome.retrain["test"]["accuracy"]
+    return found
+
+
+def _tell(folder: Any) -> None:
+    """Say what was found damaged."""
+    for note in folder.notes:
+        warn(note)
+    folder.notes.clear()
 
 
 def _report(plan: Any, outcome: Any, folder: Any, form: str) -> None:
@@ -321,6 +411,7 @@ def retrain(
     from nasdsl.training import run as runs
     from nasdsl.training.archive import reopen
     from nasdsl.training.data import inputs
+    from nasdsl.training.lock import held
 
     source = record.RunFolder(run_folder)
     plan = reopen(source)
@@ -348,9 +439,9 @@ def retrain(
         n += 1
     folder = record.RunFolder(out or run_folder / f"retrain-{n}")
     quiet = bool(click.get_current_context().find_root().params.get("quiet"))
-    with Progress(quiet=quiet) as progress:
-        found = runs.retrain(plan, prepared, genotype, folder, options, progress)
-    folder.write("genotype.json", genotype.as_json())
+    with held(folder.path), Progress(quiet=quiet) as progress:
+        found = runs.retrain(plan, prepared, genotype, folder, options, progress, warn)
+        folder.write("genotype.json", genotype.as_json())
     if form == "json":
         click.echo(json.dumps({"schema": 1, "folder": str(folder.path), **found}, indent=1))
         return

@@ -14,6 +14,7 @@ from nasdsl.cli.boundary import OK, WRONG, Failure, guarded, say, show
 def _sources(files: tuple[str, ...], name: str) -> list[tuple[str, str, bytes]]:
     """Key, name and bytes of every file; folders are searched, `-` is stdin, names are bundled."""
     from nasdsl import driver
+    from nasdsl.source import bytes_of
 
     found: list[tuple[str, str, bytes]] = []
     for file in files or ("-",):
@@ -24,9 +25,9 @@ def _sources(files: tuple[str, ...], name: str) -> list[tuple[str, str, bytes]]:
             inside = sorted(path.rglob("*.nas"))
             if not inside:
                 raise Failure(f"{file} holds no .nas file", 2)
-            found.extend((str(p.resolve()), str(p), p.read_bytes()) for p in inside)
+            found.extend((str(p.resolve()), str(p), bytes_of(p)) for p in inside)
         elif path.is_file():
-            found.append((str(path.resolve()), file, path.read_bytes()))
+            found.append((str(path.resolve()), file, bytes_of(path)))
         else:
             key, source = driver.read(file)
             found.append((key, source.name, source.text.encode()))

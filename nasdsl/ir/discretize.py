@@ -284,7 +284,8 @@ def entropy(weights: Sequence[float]) -> float:
     total = sum(weights)
     if total <= 0:
         return 0.0
-    return -sum(w / total * math.log(w / total) for w in weights if w > 0)
+    shares = (w / total for w in weights if w > 0)
+    return -sum(p * math.log(p) for p in shares if p > 0)  # a share can round to nothing
 
 
 def count(genotype: Genotype, label: str, table: str | None = None) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import linecache
 from collections.abc import Sequence
 from importlib.abc import SourceLoader
 from importlib.metadata import EntryPoint, entry_points
@@ -16,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from nasdsl.ir.extension import Extension, PluginError, PluginFile, Plugins, checked
+from nasdsl.ir.faults import line_of
 
 GROUP = "nasdsl.components"
 
@@ -46,10 +48,13 @@ def from_text(name: str, text: str) -> PluginFile:
     if spec is None or spec.loader is None:
         raise PluginError(f"{name}: this is no Python module")
     module = importlib.util.module_from_spec(spec)
+    # A run folder has the text of a plugin, not its file: errors show its lines all the same.
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     try:
         spec.loader.exec_module(module)
-    except (SyntaxError, ImportError, NameError, TypeError, ValueError, AttributeError) as error:
-        raise PluginError(f"{name}: {type(error).__name__}: {error}") from error
+    except Exception as error:
+        where = line_of(error, (name,)) or name
+        raise PluginError(f"{where}: {type(error).__name__}: {error}") from error
     found = getattr(module, "components", None)
     if found is None:
         raise PluginError(f"{name}: a plugin names its `components`: a list of `Extension`s")

@@ -11,7 +11,7 @@ from nasdsl import resources
 from nasdsl.diagnostics.model import Diagnostics, Label
 from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.ir.optable import OPS
-from nasdsl.source import Source, Span
+from nasdsl.source import Source, Span, bytes_of
 from nasdsl.syntax import ast
 from nasdsl.syntax.parser import parse
 
@@ -98,9 +98,12 @@ def _file(path: Path) -> tuple[str, Source] | None:
     try:
         if not path.is_file():
             return None
-        key, data = path.resolve(), path.read_bytes()
+        key = path.resolve()
+        with path.open("rb"):
+            pass
     except (OSError, ValueError):  # names too long or with odd characters, files without access
         return None
+    data = bytes_of(path)
     here = Path.cwd()
     shown = key.relative_to(here) if key.is_relative_to(here) else path
     return str(key), Source.of(shown.as_posix(), data.decode("utf-8", "replace"))

@@ -297,7 +297,7 @@ def _mix_text(name: str, rows: Sequence[Mapping[str, Any]], width: int) -> list[
         head = ["", *(f"{k} " for k in keys), *(["chosen"] if any_picked else [])]
         right = range(1, len(keys) + 1)
         return lines + indent(table(body, header=head, right=right))
-    left = max(len(r["edge"]) for r in rows) + 2
+    left = max((len(r["edge"]) for r in rows), default=0) + 2
     for r in rows:
         shown = ", ".join(
             f"{label} {_weight(w, label == r['largest']).strip()}" for w, label in _zip(r)

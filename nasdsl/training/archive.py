@@ -52,6 +52,20 @@ def used(plan: Plan) -> list[dict[str, str]]:
     return [{"name": e.name, "origin": e.origin, "digest": e.digest} for e in found.values()]
 
 
+def plugin_files(plan: Plan) -> set[str]:
+    """The files of the plugins that a plan was made with."""
+    found = {f.name for i in plan.items.values() for f in i.loaded.program.flat.plugins.files}
+    parts = [plan.recipe, *(phase for _, phase in plan.recipe.phases)]
+    for part in parts:
+        for _, value in part.values:
+            for component in _nested(value):
+                made = component.extension.make if component.extension is not None else None
+                code = getattr(made, "__code__", None)
+                if code is not None:
+                    found.add(code.co_filename)
+    return found
+
+
 def _nested(value: Any) -> Iterator[Component]:
     for component in components(value):
         yield component

@@ -1,14 +1,14 @@
 """Checkpoints: tensors in safetensors, everything else in JSON, written so that none is ever torn.
 
-A checkpoint is a folder named for its place in the run; `latest` names the newest whole one. A new folder is written
-beside, forced to disk, then `latest` is replaced in one step: whenever the process dies, the last
-whole checkpoint stands.
+A checkpoint is a folder named for its place in the run. It is written beside, forced to disk and
+renamed; only then older ones go, except the last that is known to be good. Every file has a digest:
+what a bad disk or a cut copy has changed is found, and the checkpoint before it is used.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,10 +17,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from torch import Tensor
 
-SCHEMA = 2
+from nasdsl.training import disk
+
+SCHEMA = 3
+#: No `state.json` of a run comes near it.
+LARGEST_TEXT = 256 * 2**20
 
 
 class CheckpointError(ValueError):
@@ -29,78 +33,144 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Tensors by group and name, and plain values."""
+    """Tensors by group and name, and plain values; `damaged` says what was passed over."""
 
     tensors: dict[str, dict[str, Tensor]]
     values: dict[str, Any]
+    name: str = ""
+    damaged: tuple[str, ...] = ()
 
 
 def write(
-    folder: Path, name: str, tensors: Mapping[str, Mapping[str, Tensor]], values: dict[str, Any]
+    folder: Path,
+    name: str,
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    values: dict[str, Any],
+    *,
+    before: str | None = None,
 ) -> Path:
-    """Write a checkpoint and make it the newest; older ones are removed. No two have one name."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write a checkpoint and make it the newest. Raises DiskError; the older ones then stand.
+
+    Of the older ones, `before` is kept: the last that was written or read.
+    """
     made = folder / f"{name}.partial"
-    if made.exists():
-        shutil.rmtree(made)
-    made.mkdir()
     flat = {
         f"{group}|{name}": tensor.detach().cpu().contiguous().clone()
         for group, members in tensors.items()
         for name, tensor in members.items()
     }
-    save_file(flat, made / "state.safetensors")
-    text = json.dumps({"schema": SCHEMA, **values}, indent=1)
-    (made / "state.json").write_text(text, encoding="utf-8")
-    for entry in ("state.safetensors", "state.json"):
-        _sync(made / entry)
+    data = save(flat)
+    text = _seal({"schema": SCHEMA, "tensors": disk.digest(data), **values})
     final = folder / name
-    if final.exists():
-        shutil.rmtree(final)
-    made.rename(final)
-    replace_text(folder / "latest", final.name)
-    for other in folder.iterdir():
-        if other.is_dir() and other != final:
-            shutil.rmtree(other, ignore_errors=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove(made)
+        made.mkdir()
+        disk.write(made / "state.safetensors", data)
+        disk.write(made / "state.json", text)
+        disk.force(made)
+        _remove(final)
+        made.rename(final)
+        disk.force(folder)
+    except OSError as error:
+        _remove(made)
+        raise error if isinstance(error, disk.DiskError) else disk.failed(final, error) from None
+    replace_text(folder / "latest", name)
+    tidy(folder, {name, before})
     return final
 
 
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+def _remove(place: Path) -> None:
+    if place.exists():
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def tidy(folder: Path, kept: set[str | None]) -> None:
+    """Take away what a killed process left and what is not among the `kept` names."""
+    if not folder.is_dir():
+        return
+    for other in folder.iterdir():
+        if other.is_dir():
+            if other.name not in kept:
+                shutil.rmtree(other, ignore_errors=True)
+        elif other.suffix == ".new":
+            other.unlink(missing_ok=True)
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Replace a small file in one step."""
-    beside = path.with_name(path.name + ".new")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    """Replace a small file in one step. Raises DiskError."""
+    disk.write(path, text.encode("utf-8"))
+
+
+def _seal(values: dict[str, Any]) -> bytes:
+    """JSON with the digest of what it says."""
+    body = json.dumps(values, indent=1)
+    return json.dumps({"digest": disk.digest(body.encode()), **values}, indent=1).encode()
+
+
+def _opened(place: Path) -> dict[str, Any]:
+    """The values of a sealed text. Raises ValueError, OSError."""
+    path = place / "state.json"
+    if path.stat().st_size > LARGEST_TEXT:
+        raise ValueError(f"state.json is larger than {LARGEST_TEXT} bytes")
+    raw = path.read_bytes()
+    values = json.loads(raw.decode("utf-8"))
+    if not isinstance(values, dict):
+        raise ValueError("state.json holds no object")
+    sealed = values.pop("digest", None)
+    if values.get("schema") != SCHEMA:
+        raise ValueError(f"schema {values.get('schema')!r} is not {SCHEMA}")
+    if _seal(values) != raw or disk.digest(json.dumps(values, indent=1).encode()) != sealed:
+        raise ValueError("state.json is not what was written")
+    return values
+
+
+def _read(place: Path) -> Checkpoint:
+    """The checkpoint of a folder. Raises CheckpointError."""
+    try:
+        values = _opened(place)
+        data = (place / "state.safetensors").read_bytes()
+        if disk.digest(data) != values.pop("tensors", None):
+            raise ValueError("state.safetensors is not what was written")
+        flat = load(data)
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
+        raise CheckpointError(f"checkpoint {place} is damaged: {error}") from None
+    tensors: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in flat.items():
+        group, _, name = key.partition("|")
+        tensors.setdefault(group, {})[name] = tensor
+    return Checkpoint(tensors, values, place.name)
+
+
+def places(folder: Path) -> list[Path]:
+    """The checkpoints of a folder, the newest first: by the numbers in their names."""
+    if not folder.is_dir():
+        return []
+    found = [p for p in folder.iterdir() if p.is_dir() and p.suffix != ".partial"]
+    return sorted(found, key=lambda p: _order(p.name), reverse=True)
+
+
+def _order(name: str) -> tuple[list[int], str]:
+    return [int(n) for n in re.findall(r"\d{1,18}", name)], name
 
 
 def read(folder: Path) -> Checkpoint | None:
     """The newest whole checkpoint of a folder; None where there is none yet.
 
-    Raises CheckpointError where it is damaged.
+    What is damaged is passed over, and said in `damaged`. Raises CheckpointError where nothing
+    whole is left.
     """
-    pointer = folder / "latest"
-    if not pointer.is_file():
-        return None
-    place = folder / pointer.read_text(encoding="utf-8").strip()
-    try:
-        flat = load_file(place / "state.safetensors")
-        values = json.loads((place / "state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, SafetensorError) as error:
-        raise CheckpointError(f"checkpoint {place} is damaged: {error}") from None
-    if not isinstance(values, dict) or values.get("schema") != SCHEMA:
-        raise CheckpointError(f"checkpoint {place} has an unknown schema")
-    tensors: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in flat.items():
-        group, _, name = key.partition("|")
-        tensors.setdefault(group, {})[name] = tensor
-    return Checkpoint(tensors, values)
+    damaged: list[str] = []
+    for place in places(folder):
+        try:
+            found = _read(place)
+        except CheckpointError as error:
+            damaged.append(str(error))
+            continue
+        return Checkpoint(found.tensors, found.values, found.name, tuple(damaged))
+    if damaged:
+        raise CheckpointError(f"{damaged[0]}; there is no older one")
+    return None
 
 
 def load_module(module: torch.nn.Module, tensors: Mapping[str, Tensor], what: str) -> None:

@@ -32,7 +32,8 @@ def scalars(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """The numbers of a record by tag: `train/loss`, `entropy/normal`, `health/gap`, `lr`."""
     for group in ("train", "valid", "entropy", "health"):
         for name, value in (record.get(group) or {}).items():
-            yield f"{group}/{name}", float(value)
+            if value is not None:
+                yield f"{group}/{name}", float(value)
     if "lr" in record:
         yield "lr", float(record["lr"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasdsl.codegen.discrete import Discrete
@@ -18,7 +18,7 @@ from nasdsl.training import checkpoint
 from nasdsl.training.data.batches import Evaluation, Stream, derived_generator, derived_seed
 from nasdsl.training.data.inputs import Inputs, pipeline
 from nasdsl.training.layout import Laid, layout_for
-from nasdsl.training.loop import State
+from nasdsl.training.task import State
 
 
 class Retrain:
@@ -28,6 +28,7 @@ class Retrain:
     """
 
     name = "retrain"
+    setting = "train.batch"
 
     def __init__(
         self, network: Network, settings: Settings, inputs: Inputs, *, seed: int, device: str
@@ -118,6 +119,26 @@ class Retrain:
         self.net.eval()
         return evaluate(Laid(self.net, self.layout), batches)
 
+    @property
+    def on_cpu(self) -> bool:
+        return self.device.type == "cpu"
+
+    @property
+    def batch(self) -> int:
+        return int(self.settings.get("batch"))
+
+    def broken(self) -> bool:
+        return not bool(torch.isfinite(self.meter.sums).all())
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"network": self.net}
+
+    def trial(self, batch: int) -> None:
+        indices = torch.arange(batch) % len(self.inputs.train)
+        given = self.inputs.train.take(indices.to(self.inputs.train.device))
+        self.train = Repeated(given)  # type: ignore[assignment]
+        self.step(0, 0)
+
     def state(self) -> State:
         tensors = {
             "network": dict(self.net.state_dict()),
@@ -134,3 +155,15 @@ class Retrain:
         torch.set_rng_state(tensors["generators"]["global"])
         self.train.restore(values["train"])
         self.meter = Meter(tensors["meters"]["train"].to(self.device), values["meters"][0])
+
+
+class Repeated:
+    """One batch for ever, in place of a stream."""
+
+    batches_per_pass = 1
+
+    def __init__(self, batch: tuple[Tensor, Tensor]) -> None:
+        self.batch = batch
+
+    def next_batch(self) -> tuple[Tensor, Tensor]:
+        return self.batch

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from nasdsl.codegen.supernet import check_executable
 from nasdsl.ir import cost
@@ -31,7 +31,7 @@ from nasdsl.training import events, record
 from nasdsl.training import plan as plans
 from nasdsl.training.archive import archive, used
 from nasdsl.training.data import inputs
-from nasdsl.training.loop import Watcher, drive
+from nasdsl.training.loop import Teller, Watcher, drive
 from nasdsl.training.plan import Plan
 from nasdsl.training.record import RunFolder
 from nasdsl.training.retrain import Retrain
@@ -101,39 +101,37 @@ def versions() -> dict[str, str]:
     return found
 
 
-def begin(plan: Plan, prepared: inputs.Inputs, folder: Path, options: Options) -> RunFolder:
-    """A new run folder with everything that decides the run. Raises RunError."""
+def order(plan: Plan, prepared: inputs.Inputs, options: Options) -> dict[str, Any]:
+    """Everything that decides a run, as it is written down."""
     space = plan.space()
-    made = record.create(
-        folder,
-        {
-            "items": {
-                k: {"name": i.name, "file": i.loaded.source.name} for k, i in plan.items.items()
-            },
-            "parameters": plan.parameters,
-            "changes": plan.changes,
-            "seed": plan.seed,
-            "space_digest": digest(space),
-            "architectures": str(space.size()),
-            "recipe": {k: show(v) for k, v in plan.recipe.values},
-            "train": {k: show(v) for k, v in plan.train.values},
-            "split": {k: show(v) for k, v in plan.split.values},
-            "fingerprints": prepared.parts.fingerprints(),
-            "data": {
-                "name": prepared.name,
-                "shape": str(prepared.shape),
-                "classes": prepared.classes,
-            },
-            "device": options.device,
-            "threads": torch.get_num_threads(),
-            "versions": versions(),
-            "plugins": used(plan),
-            "argv": sys.argv[1:],
-            "started": record.now(),
+    return {
+        "items": {k: {"name": i.name, "file": i.loaded.source.name} for k, i in plan.items.items()},
+        "parameters": plan.parameters,
+        "changes": plan.changes,
+        "seed": plan.seed,
+        "space_digest": digest(space),
+        "architectures": str(space.size()),
+        "recipe": {k: show(v) for k, v in plan.recipe.values},
+        "train": {k: show(v) for k, v in plan.train.values},
+        "split": {k: show(v) for k, v in plan.split.values},
+        "fingerprints": prepared.parts.fingerprints(),
+        "data": {
+            "name": prepared.name,
+            "shape": str(prepared.shape),
+            "classes": prepared.classes,
         },
-    )
-    made.write("sources.json", archive(plan))
-    return made
+        "device": options.device,
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "plugins": used(plan),
+    }
+
+
+def begin(plan: Plan, prepared: inputs.Inputs, folder: Path, options: Options) -> RunFolder:
+    """A new run folder with everything that decides the run. Raises RunError, DiskError."""
+    made = order(plan, prepared, options)
+    started = {"argv": sys.argv[1:], "started": record.now()}
+    return record.create(folder, made | started, archive(plan))
 
 
 def stand_alone(recipe: Settings) -> bool:
@@ -197,12 +195,17 @@ def execute(
     folder: RunFolder | None,
     options: Options,
     watch: Watcher | None = None,
+    tell: Teller | None = None,
 ) -> Outcome:
-    """Search, select, retrain. Goes on where an earlier attempt stopped. Raises Stopped."""
+    """Search, select, retrain. Goes on where an earlier attempt stopped.
+
+    Results that were damaged since are made again from the last checkpoint; `tell` is told. Raises
+    Stopped, and what `drive` raises.
+    """
     check_fit(plan, prepared)
     began = time.perf_counter()
     space = plan.space()
-    if folder is not None and folder.has("result.json"):
+    if folder is not None and folder.has("result.json") and folder.sound(*_outputs(plan.recipe)):
         found = folder.read("result.json")
     else:
         search: Search | StandAlone
@@ -234,6 +237,7 @@ def execute(
             folder=folder.path if folder else None,
             watch=seen,
             wall_limit=options.wall_limit,
+            tell=tell,
         )
         found = search.result()
         found["genotype"]["digest"] = digest(space)
@@ -243,7 +247,7 @@ def execute(
     genotype = loads(_dumps(found["genotype"]))
     outcome = None
     if options.retrain:
-        outcome = retrain(plan, prepared, genotype, folder, options, watch)
+        outcome = retrain(plan, prepared, genotype, folder, options, watch, tell)
     if folder is not None:
         folder.update(status="done", ended=record.now())
     return Outcome(genotype, found["text"], found, outcome)
@@ -263,20 +267,27 @@ def _dumps(value: Any) -> str:
     return json.dumps(value)
 
 
+def _outputs(recipe: Settings) -> tuple[str, ...]:
+    """The files that a finished search leaves."""
+    texts = ("genotype.json", "genotype.txt", "result.json")
+    tensors = ("supernet.safetensors", "alphas.safetensors")
+    return texts if stand_alone(recipe) else (*texts, *tensors)
+
+
+def _packed(tensors: Mapping[str, torch.Tensor]) -> bytes:
+    return save({n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()})
+
+
 def _write_result(folder: RunFolder, found: dict[str, Any], search: Search | StandAlone) -> None:
-    # The genotype first: whatever fails after it, the search is not lost.
+    # The genotype first: whatever fails after it, the search is not lost. The result last: a
+    # folder that has it has everything.
     folder.write("genotype.json", found["genotype"])
     folder.write_text("genotype.txt", found["text"] + "\n")
+    if isinstance(search, Search):
+        supernet = edits.plain(search.session.supernet).state_dict()
+        folder.write_bytes("supernet.safetensors", _packed(supernet))
+        folder.write_bytes("alphas.safetensors", _packed(search.session.arch.alphas()))
     folder.write("result.json", found)
-    if isinstance(search, StandAlone):
-        return
-    weights = {
-        n: t.detach().cpu().contiguous().clone()
-        for n, t in edits.plain(search.session.supernet).state_dict().items()
-    }
-    save_file(weights, folder.path / "supernet.safetensors")
-    alphas = {n: t.detach().cpu().clone() for n, t in search.session.arch.alphas().items()}
-    save_file(alphas, folder.path / "alphas.safetensors")
 
 
 def retrain(
@@ -286,16 +297,18 @@ def retrain(
     folder: RunFolder | None,
     options: Options,
     watch: Watcher | None = None,
+    tell: Teller | None = None,
 ) -> dict[str, Any]:
     """Train the target network of a genotype and measure it on the test images."""
     began = time.perf_counter()
-    if folder is not None and folder.has("retrain/result.json"):
+    outputs = ("retrain/network.safetensors", "retrain/result.json")
+    if folder is not None and folder.has("retrain/result.json") and folder.sound(*outputs):
         found: dict[str, Any] = folder.read("retrain/result.json")
         return found
     space = plan.space(genotype)
     task = Retrain(space.target, plan.train, prepared, seed=plan.seed, device=options.device)
     place = folder.path / "retrain" if folder is not None else None
-    drive(task, folder=place, watch=watch, wall_limit=options.wall_limit)
+    drive(task, folder=place, watch=watch, wall_limit=options.wall_limit, tell=tell)
     loss, accuracy = task.measure("test")
     found = {
         "test": {"loss": loss, "accuracy": accuracy},
@@ -307,10 +320,7 @@ def retrain(
     if prepared.parts.retrain_valid is not None:
         valid = task.measure("valid")
         found["valid"] = {"loss": valid[0], "accuracy": valid[1]}
-    if folder is not None and place is not None:
-        weights = {
-            n: t.detach().cpu().contiguous().clone() for n, t in task.net.state_dict().items()
-        }
-        save_file(weights, place / "network.safetensors")
+    if folder is not None:
+        folder.write_bytes("retrain/network.safetensors", _packed(task.net.state_dict()))
         folder.write("retrain/result.json", found)
     return found

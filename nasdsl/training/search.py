@@ -37,8 +37,8 @@ from nasdsl.training import checkpoint
 from nasdsl.training.data.batches import Evaluation, Stream, derived_generator, derived_seed
 from nasdsl.training.data.inputs import Inputs, pipeline
 from nasdsl.training.layout import Laid, layout_for
-from nasdsl.training.loop import State
 from nasdsl.training.reestimate import reestimate
+from nasdsl.training.task import State
 
 #: What a meter reads.
 _MEASURED = ("loss", "accuracy")
@@ -51,6 +51,7 @@ class Search:
     """
 
     name = "search"
+    setting = "batch"
 
     def __init__(
         self,
@@ -511,6 +512,29 @@ class Search:
                 for n, b in model.named_buffers():
                     b.copy_(buffers[n])
             edits.follow(self.session)
+
+    # ---- what the loop asks where something goes wrong
+
+    @property
+    def on_cpu(self) -> bool:
+        return self.device.type == "cpu"
+
+    @property
+    def batch(self) -> int:
+        return int(self.session.recipe.get("batch"))
+
+    def broken(self) -> bool:
+        meters = self.session.train_meter, self.session.valid_meter
+        return not all(bool(torch.isfinite(m.sums).all()) for m in meters)
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"supernet": self.session.supernet}
+
+    def trial(self, batch: int) -> None:
+        images = self.inputs.train
+        given = images.take((torch.arange(batch) % len(images)).to(images.device))
+        self.session.next_train = self.session.next_valid = lambda: given
+        self.session.parts.step.run(self.session)
 
     # ---- state
 

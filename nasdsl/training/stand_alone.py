@@ -12,7 +12,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from nasdsl.ir.config import Component, Settings
 from nasdsl.ir.formats import forms
@@ -26,8 +26,8 @@ from nasdsl.oneshot.select.asked import search
 from nasdsl.oneshot.select.score import objective, scores
 from nasdsl.training.data.batches import derived_seed
 from nasdsl.training.data.inputs import Inputs
-from nasdsl.training.loop import State
 from nasdsl.training.retrain import Retrain
+from nasdsl.training.task import State
 
 #: Slots of a recipe that stand in for those of the training settings.
 _OWN = ("weights", "batch", "loss", "augment")
@@ -43,6 +43,7 @@ class StandAlone:
     """
 
     name = "search"
+    setting = "batch"
 
     def __init__(
         self,
@@ -204,6 +205,26 @@ class StandAlone:
             "valid_discrete": {"loss": last[0], "accuracy": last[1]},
             "tried": tried,
         }
+
+    # ---- what the loop asks where something goes wrong
+
+    @property
+    def on_cpu(self) -> bool:
+        return self._task.on_cpu
+
+    @property
+    def batch(self) -> int:
+        return self._task.batch
+
+    def broken(self) -> bool:
+        """Never: an architecture that cannot be trained is a bad one, and the search goes on."""
+        return False
+
+    def networks(self) -> dict[str, nn.Module]:
+        return self._task.networks()
+
+    def trial(self, batch: int) -> None:
+        self._task.trial(batch)
 
     # ---- state
 

@@ -113,7 +113,7 @@ def test_a_damaged_checkpoint_is_an_error_not_a_fresh_start(damage, tmp_path):
         case "gone":
             tensors.unlink()
         case "schema":
-            values.write_text(values.read_text().replace('"schema": 2', '"schema": 99'))
+            values.write_text(values.read_text().replace('"schema": 3', '"schema": 99'))
         case "json":
             values.write_text(values.read_text()[:-20])
     with pytest.raises(CheckpointError):

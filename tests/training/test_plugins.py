@@ -1,6 +1,7 @@
 """Components in Python: found by a dotted name, checked like built-in ones, kept with the run."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -324,6 +325,14 @@ def test_a_changed_text_of_a_run_folder_is_refused(files, plugin):
     stored = json.loads(place.read_text())
     stored["plugins"][0]["text"] += "\n# changed\n"
     place.write_text(json.dumps(stored))
+    command = ["run", str(folder), *map(str, common), "-o", str(files / "again")]
+    result = CliRunner().invoke(cli, command)
+    assert result.exit_code == 0 and "sources.json is damaged" in result.output
+    # The text that runs is that of the copy, which is as it was written.
+    again = json.loads((files / "again/sources.json").read_text())
+    assert again["plugins"][0]["text"] == plugin.read_text()
+    shutil.rmtree(folder / "copies")
+    (folder / "digests.json").unlink()
     result = CliRunner().invoke(cli, ["run", str(folder), *map(str, common), "-o", "x"])
     assert result.exit_code == 1 and "was changed" in result.output
 
@@ -337,3 +346,27 @@ def test_what_a_maker_gives_must_fit_its_slot(files, plugin):
     )
     assert result.exit_code == 1 and "is no select: it has no `genotype`" in result.output
     assert not (files / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ("return {k: m / 2 for", "return {k: m / None for", "in <dictcomp>"),
+        ("weight = session.now", "weight = session.then", "weight = session.then"),
+        ("components = [", "components = [1 / 0,", "components = [1 / 0,"),
+        ("def step(c):", "def step(c:", "def step(c:"),
+    ],
+)
+def test_an_error_in_a_plugin_points_at_its_line(files, plugin, old, new, text):
+    changed = PLUGIN.replace(old, new)
+    plugin.write_text(changed)
+    lines = changed.splitlines()
+    number = 1 + next(i for i, line in enumerate(lines) if new in line)
+    result = CliRunner().invoke(
+        cli,
+        ["run", str(files / "mine.nas"), "--plugin", str(plugin), "--data-dir", str(files)]
+        + ["-o", str(files / "run"), "--no-retrain"],
+    )
+    assert result.exit_code == 1
+    assert f"{plugin}:{number}: " in result.output and text in result.output
+    assert "Traceback" not in result.output

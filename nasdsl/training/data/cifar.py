@@ -153,8 +153,8 @@ def _files(
 
 
 def _binary(layout: CifarLayout, path: Path, count: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    raw = content(path)
     record = layout.label_bytes + 3072
+    raw = content(path, limit=4 * count * record)
     if len(raw) != count * record:
         raise DataError(
             f"{path}: {count * record} bytes expected ({count} images), {len(raw)} found; "
@@ -167,7 +167,9 @@ def _binary(layout: CifarLayout, path: Path, count: int) -> tuple[NDArray[Any], 
 
 def _pickle(layout: CifarLayout, path: Path, count: int) -> tuple[NDArray[Any], NDArray[Any]]:
     try:
-        batch = PlainUnpickler(io.BytesIO(content(path)), encoding="bytes").load()
+        # Names of files come with every image; twice the pixels is more than enough for all.
+        raw = content(path, limit=2 * count * 3072 + 2**16)
+        batch = PlainUnpickler(io.BytesIO(raw), encoding="bytes").load()
     except DataError as problem:
         raise DataError(f"{path}: {problem}") from problem
     except Exception as problem:  # noqa: BLE001 - a damaged pickle may raise anything at all

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from typing import Any
+from typing import Any, ClassVar
 
 from nasdsl.training.data.arrays import DataError
 
@@ -50,11 +50,54 @@ def _encode(text: object, encoding: object = b"latin1") -> bytes:
     return text.encode("latin1")
 
 
-class PlainUnpickler(pickle.Unpickler):
+#: Opcodes that no CIFAR batch needs, or whose cost a few bytes can make unbounded.
+_REFUSED = (
+    pickle.INST, pickle.OBJ, pickle.NEWOBJ, pickle.NEWOBJ_EX, pickle.PERSID, pickle.BINPERSID,
+    pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET,
+    pickle.NEXT_BUFFER, pickle.READONLY_BUFFER, pickle.LONG, pickle.INT,
+)  # fmt: skip
+
+
+def _refuse(unpickler: Any) -> None:
+    raise DataError("the pickle has an instruction that no CIFAR batch needs; fetch it again")
+
+
+def _item(unpickler: Any) -> None:
+    _plain(unpickler.stack[-2:-1])
+    pickle._Unpickler.dispatch[pickle.SETITEM[0]](unpickler)  # type: ignore[attr-defined]
+
+
+def _items(unpickler: Any) -> None:
+    _plain(unpickler.stack[::2])
+    pickle._Unpickler.dispatch[pickle.SETITEMS[0]](unpickler)  # type: ignore[attr-defined]
+
+
+def _dict(unpickler: Any) -> None:
+    _plain(unpickler.stack[::2])
+    pickle._Unpickler.dispatch[pickle.DICT[0]](unpickler)  # type: ignore[attr-defined]
+
+
+def _plain(keys: list[Any]) -> None:
+    """Refuse keys that are no names: the hash of tuples in tuples can take for ever."""
+    if not all(isinstance(key, str | bytes | int) for key in keys):
+        raise DataError("a key in the pickle is no name; fetch the file again")
+
+
+class PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined,misc]
     """Reads dicts, lists, numbers, bytes and stand-ins for numpy arrays; refuses everything else.
 
-    Not even numpy's own constructors run: a hostile array state can corrupt memory in some.
+    Not even numpy's own constructors run: a hostile array state can corrupt memory in some. It is
+    the unpickler in Python: the one in C makes room for what a length or a place in its memo
+    promises, before it looks whether there is anything.
     """
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        **pickle._Unpickler.dispatch,  # type: ignore[attr-defined]
+        **{code[0]: _refuse for code in _REFUSED},
+        pickle.SETITEM[0]: _item,
+        pickle.SETITEMS[0]: _items,
+        pickle.DICT[0]: _dict,
+    }
 
     def find_class(self, module: str, name: str) -> Any:
         allowed: dict[tuple[str, str], Any] = {

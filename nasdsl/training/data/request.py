@@ -51,7 +51,15 @@ class Request:
             raise DataError(
                 f"{self.source}: takes at most one path, in quotes; found {self.args!r}"
             )
-        return self.base / str(self.args[0]) if self.args else None
+        if not self.args:
+            return None
+        given = Path(str(self.args[0]))
+        # A `.nas` file from elsewhere names paths; none of them climbs out of the data directory.
+        if ".." in given.parts:
+            raise DataError(f"{self.source}: the path {str(given)!r} may not hold `..`")
+        if "\0" in str(given):
+            raise DataError(f"{self.source}: {str(given)!r} is no path")
+        return self.base / given
 
     def folder(self) -> Path:
         """The path argument, or `base` where it is not given."""

@@ -1,0 +1,73 @@
+"""What a task leaves on disk as it goes on: its log and its checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nasdsl.training import checkpoint
+from nasdsl.training.record import Log
+from nasdsl.training.task import Task
+
+
+class Kept:
+    """The log and the checkpoints in a folder; nothing at all without one."""
+
+    def __init__(self, folder: Path | None, tell: Callable[[str], None]) -> None:
+        self.folder, self.tell = folder, tell
+        self.log: Log | None = None
+        #: The last checkpoint that is known to be good.
+        self.name: str | None = None
+
+    @property
+    def place(self) -> Path | None:
+        """Where the checkpoints lie."""
+        return None if self.folder is None else self.folder / "checkpoint"
+
+    @property
+    def last(self) -> Path | None:
+        """The last good checkpoint."""
+        if self.place is None or self.name is None:
+            return None
+        return self.place / self.name
+
+    def restore(self, task: Task) -> tuple[int, int]:
+        """Bring a task to its newest whole checkpoint; epoch and step it goes on with.
+
+        A task without one is at its beginning, which is written down. Raises CheckpointError.
+        """
+        if self.folder is None or self.place is None:
+            return 0, 0
+        found = checkpoint.read(self.place)
+        if found is None:
+            self.log = Log(self.folder / "log.jsonl", keep=0)
+            self.save(task, 0, 0)
+            return 0, 0
+        for damage in found.damaged:
+            self.tell(damage)
+        if found.damaged:
+            self.tell(f"going on from {self.place / found.name}, the last that is whole")
+        epoch, step = int(found.values["epoch"]), int(found.values["step"])
+        task.restore(found.tensors, found.values["task"])
+        self.name = found.name
+        checkpoint.tidy(self.place, {p.name for p in checkpoint.places(self.place)})
+        self.log = Log(self.folder / "log.jsonl", keep=epoch, digest=found.values.get("log"))
+        if self.log.note is not None:
+            self.tell(f"{self.log.note}; the run goes on without them")
+        return epoch, step
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Write down a finished epoch. Raises DiskError."""
+        if self.log is not None:
+            self.log.add(record)
+
+    def save(self, task: Task, epoch: int, step: int) -> None:
+        """Write a checkpoint. Raises DiskError; the last one then stands."""
+        if self.place is None or self.log is None:
+            return
+        tensors, values = task.state()
+        where = {"epoch": epoch, "step": step, "log": self.log.digest(), "task": values}
+        name = f"epoch-{epoch}-step-{step}"
+        checkpoint.write(self.place, name, tensors, where, before=self.name)
+        self.name = name
