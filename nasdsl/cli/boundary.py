@@ -128,7 +128,7 @@ def _failure(error: BaseException) -> click.ClickException:
     expected = {
         "PlanError", "RunError", "DataError", "CheckpointError", "GenotypeError", "OSError",
         "DiscretizeError", "NotExecutable", "ReadError", "Disagreement", "NothingFound",
-        "RequireError", "BenchmarkError", "CostError", "PluginError",
+        "RequireError", "BenchmarkError", "CostError", "PluginError", "StatisticsError", "SuiteError",
     }  # fmt: skip
     if names & expected:
         return Failure(text)

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from nasdsl.cli import architectures, artifacts, inspecting, querying, running, texts
+from nasdsl.cli import architectures, artifacts, inspecting, querying, running, suites, texts
 from nasdsl.version import VERSION
 
 EPILOG = """\b
@@ -64,6 +64,7 @@ for command in (
     running.retrain,
     architectures.sample,
     architectures.diff,
+    suites.suite,
     artifacts.doctor,
 ):
     cli.add_command(command)
