@@ -160,7 +160,7 @@ def _pairs(study: Study, width: int) -> list[str]:
     lines += indent(table(rows, header=head, right=range(1, 7)))
     words = verdict(1.0, n=n, least=study.least_p, alpha=study.alpha)
     if words.startswith("cannot"):
-        lines += wrap(f"no pair {words}", width=width, first="  ")
+        lines += wrap(f"differences {words}", width=width, first="  ")
     else:
         count = len(study.pairs)
         lines += wrap(

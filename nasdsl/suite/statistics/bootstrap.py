@@ -32,13 +32,13 @@ def interval(
     seed: int = 0,
     corrected: bool = True,
 ) -> Interval | None:
-    """Bootstrap interval of a statistic of units, the rows of an array; None for one unit.
+    """Bootstrap interval of a statistic of units, the rows of an array; None for fewer than three.
 
     `corrected`: BCa (Efron 1987), else percentiles.
     """
     x = np.asarray(units, dtype=np.float64)
     n = len(x)
-    if n < 2:
+    if n < 3:
         return None
     rng = np.random.default_rng(seed)
     drawn = np.array([statistic(x[rng.integers(0, n, n)]) for _ in range(times)])

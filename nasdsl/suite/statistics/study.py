@@ -227,7 +227,7 @@ def _drawn(results: Results, layout: Layout, times: int = 1000) -> tuple[Values,
         )
     except ValueError:  # cells of different sizes
         return None
-    if units.ndim != 3 or units.shape[2] < 2:
+    if units.ndim != 3 or units.shape[2] < 3:
         return None
     n = units.shape[2]
     rng = np.random.default_rng(0)
