@@ -6,7 +6,16 @@ import sys
 
 import click
 
-from nasdsl.cli import architectures, artifacts, inspecting, querying, running, suites, texts
+from nasdsl.cli import (
+    architectures,
+    artifacts,
+    inspecting,
+    querying,
+    reporting,
+    running,
+    suites,
+    texts,
+)
 from nasdsl.version import VERSION
 
 EPILOG = """\b
@@ -65,6 +74,7 @@ for command in (
     architectures.sample,
     architectures.diff,
     suites.suite,
+    reporting.report,
     artifacts.doctor,
 ):
     cli.add_command(command)
