@@ -137,7 +137,8 @@ def _failure(error: BaseException) -> click.ClickException:
     expected = {
         "PlanError", "RunError", "DataError", "CheckpointError", "GenotypeError", "OSError",
         "DiscretizeError", "NotExecutable", "ReadError", "Disagreement", "NothingFound",
-        "RequireError", "BenchmarkError", "CostError", "PluginError", "Busy", "Diverged", "TooLarge", "TrackError",
+        "RequireError", "BenchmarkError", "CostError", "PluginError", "Busy", "Diverged", "TooLarge",
+        "TrackError", "StatisticsError", "SuiteError",
     }  # fmt: skip
     if names & expected:
         return Failure(text)

@@ -6,7 +6,17 @@ import sys
 
 import click
 
-from nasdsl.cli import architectures, artifacts, inspecting, querying, running, runs, texts
+from nasdsl.cli import (
+    architectures,
+    artifacts,
+    inspecting,
+    querying,
+    reporting,
+    running,
+    runs,
+    suites,
+    texts,
+)
 from nasdsl.version import VERSION
 
 EPILOG = """\b
@@ -65,6 +75,8 @@ for command in (
     runs.runs,
     architectures.sample,
     architectures.diff,
+    suites.suite,
+    reporting.report,
     artifacts.doctor,
 ):
     cli.add_command(command)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nasdsl.diagnostics.model import CompileError, Diagnostics
@@ -20,21 +20,25 @@ from nasdsl.training.record import RunError, RunFolder
 
 def archive(plan: Plan) -> dict[str, Any]:
     """Every module of the plan by key, with its text, and which import leads where."""
+    return archived(plan.items)
+
+
+def archived(items: Mapping[str, Item]) -> dict[str, Any]:
+    """The modules of some definitions, as `restored` reads them."""
     modules: dict[str, Any] = {}
     imports: list[list[str]] = []
-    for item in plan.items.values():
+    for item in items.values():
         for module, edges in item.loaded.program.imports():
             modules[module.key] = {"name": module.source.name, "text": module.source.text}
             imports.extend([module.key, path, key] for path, key in edges)
-    files = {f.name: f for i in plan.items.values() for f in i.loaded.program.flat.plugins.files}
+    files = {f.name: f for i in items.values() for f in i.loaded.program.flat.plugins.files}
     return {
         "schema": 1,
         "modules": modules,
         "plugins": [{"name": f.name, "text": f.text, "digest": f.digest} for f in files.values()],
         "imports": sorted({tuple(i) for i in imports}),
         "items": {
-            k: {"name": i.name, "module": i.loaded.program.module.key}
-            for k, i in plan.items.items()
+            k: {"name": i.name, "module": i.loaded.program.module.key} for k, i in items.items()
         },
     }
 
@@ -81,12 +85,25 @@ def reopen(folder: RunFolder, *, run_plugins: bool = False) -> Plan:
     """
     order, stored = folder.read("run.json"), folder.read("sources.json")
     try:
+        parameters, changes, seed = order["parameters"], order["changes"], order["seed"]
+    except (KeyError, TypeError, ValueError):
+        raise RunError(f"{folder.path}: run.json is incomplete") from None
+    items = restored(folder, stored, run_plugins=run_plugins)
+    plan = make_from_items(items, parameters=parameters, changes=changes, seed=seed)
+    if run_plugins and used(plan) != order.get("plugins", []):
+        names = ", ".join(f"{u['name']} of {u['origin']}" for u in order.get("plugins", []))
+        raise RunError(f"{folder.path}: the run began with another text of its plugins ({names})")
+    return plan
+
+
+def restored(folder: RunFolder, stored: Any, *, run_plugins: bool = False) -> dict[str, Item]:
+    """The definitions that `archived` wrote, by kind. Raises RunError, CompileError, PluginError."""
+    try:
         modules = stored["modules"]
         edges = {(a, path): key for a, path, key in stored["imports"]}
         wanted = stored["items"]
-        parameters, changes, seed = order["parameters"], order["changes"], order["seed"]
     except (KeyError, TypeError, ValueError):
-        raise RunError(f"{folder.path}: run.json or sources.json is incomplete") from None
+        raise RunError(f"{folder.path}: sources.json is incomplete") from None
 
     def find(importer: str, path: str) -> tuple[str, Source] | None:
         key = edges.get((importer, path))
@@ -102,11 +119,7 @@ def reopen(folder: RunFolder, *, run_plugins: bool = False) -> Plan:
         if key not in loaded:
             loaded[key] = _load(key, modules, find, plugins)
         items[kind] = Item(kind, item["name"], loaded[key])
-    plan = make_from_items(items, parameters=parameters, changes=changes, seed=seed)
-    if run_plugins and used(plan) != order.get("plugins", []):
-        names = ", ".join(f"{u['name']} of {u['origin']}" for u in order.get("plugins", []))
-        raise RunError(f"{folder.path}: the run began with another text of its plugins ({names})")
-    return plan
+    return items
 
 
 def _plugins(folder: RunFolder, stored: Any) -> Plugins:

@@ -152,7 +152,8 @@ def make(
     changes: Mapping[str, str],
     seed: int,
 ) -> Plan:
-    """The plan of a run. `changes` are recipe or train slots: `epochs`, `batch`, `train.epochs`.
+    """The plan of a run. `changes` are slots or parameters of the recipe, the training settings or
+    the split: `epochs`, `batch`, `train.epochs`, `train.lr`, `split.seed`.
 
     Raises UnknownName, CompileError, PlanError.
     """
@@ -179,9 +180,9 @@ def make_from_items(
     data = Given(dataset.name, shape, int(classes) if classes is not None else 0)
     data_block = _block(items["dataset"])
     network = _network(items["space"], parameters, data)
-    recipe_changes, train_changes = _changes(changes)
-    recipe = _settings(items["recipe"], data=data_block, changes=recipe_changes, network=network)
-    train = _settings(items["train"], data=data_block, changes=train_changes)
+    changed = _changes(changes, items)
+    recipe = _settings(items["recipe"], data=data_block, changes=changed["recipe"], network=network)
+    train = _settings(items["train"], data=data_block, changes=changed["train"])
     if recipe.get("augment") is None and all(k != "augment" for k, _ in recipe.values):
         recipe = _with(recipe, "augment", dataset.get("augment"))
     if train.get("augment") is None and all(k != "augment" for k, _ in train.values):
@@ -193,7 +194,7 @@ def make_from_items(
         seed=seed,
         recipe=recipe,
         dataset=dataset,
-        split=_settings(items["split"]),
+        split=_settings(items["split"], changes=changed["split"]),
         train=train,
         data=data,
     )
@@ -222,20 +223,29 @@ def _network(item: Item, parameters: Mapping[str, str], data: Given) -> dict[str
     return {name: driver.value(text) for name, text in made.parameters}
 
 
-def _changes(changes: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    recipe: dict[str, Any] = {}
-    train: dict[str, Any] = {}
+#: Kinds of block that `--set` and a suite may change, by what is written before the slot.
+_CHANGED = {"": "recipe", "train.": "train", "split.": "split"}
+
+
+def _changes(changes: Mapping[str, str], items: Mapping[str, Item]) -> dict[str, dict[str, Any]]:
+    """Changes by kind of block: slots that hold a whole number, and parameters of the block."""
+    found: dict[str, dict[str, Any]] = {kind: {} for kind in _CHANGED.values()}
     for name, text in changes.items():
-        target, slot = (train, name[6:]) if name.startswith("train.") else (recipe, name)
-        kind = "train" if target is train else "recipe"
-        if schema.BLOCKS[kind].get(slot) != "int":
-            numbers = [s for s, t in schema.BLOCKS[kind].items() if t == "int"]
-            raise PlanError(f"`--set {name}`: only {', '.join(numbers)} can be set here")
+        prefix = next((p for p in ("train.", "split.") if name.startswith(p)), "")
+        kind, slot = _CHANGED[prefix], name.removeprefix(prefix)
+        numbers = [s for s, t in schema.BLOCKS[kind].items() if t == "int"]
+        params = list(_block(items[kind]).params)
         value = driver.value(text)
-        if isinstance(value, str) or value.denominator != 1 or value < 1:
-            raise PlanError(f"`--set {name}={text}`: a positive whole number is wanted")
-        target[slot] = value
-    return recipe, train
+        if slot in numbers:
+            if isinstance(value, str | bool) or value.denominator != 1 or value < 1:
+                raise PlanError(f"`--set {name}={text}`: a positive whole number is wanted")
+        elif slot not in params:
+            known = ", ".join(dict.fromkeys([*numbers, *params]))
+            raise PlanError(f"`--set {name}`: only {known or 'nothing'} can be set here")
+        elif isinstance(value, str):
+            raise PlanError(f"`--set {name}={text}`: a number, true or false is wanted")
+        found[kind][slot] = value
+    return found
 
 
 def _settings(item: Item, **options: Any) -> Settings:

@@ -1,0 +1,7 @@
+"""What can be wrong with a suite that a user can mend."""
+
+from __future__ import annotations
+
+
+class SuiteError(ValueError):
+    """A suite cannot be planned, run or read as it is."""

@@ -1,0 +1,95 @@
+"""Results from a CSV table, and back."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from nasdsl.suite.statistics.results import Result, Results, StatisticsError
+
+#: Columns by what they hold, in lower case; the first that a table has is taken.
+NAMES: Mapping[str, Sequence[str]] = {
+    "optimizer": ("optimizer", "recipe", "method", "algorithm"),
+    "benchmark": ("benchmark",),
+    "setting": ("setting", "hp_idx", "hp", "train"),
+    "seed": ("seed", "retrain_seed"),
+    "value": ("value", "accuracy", "test_accuracy", "testacc1", "test.accuracy", "error"),
+}
+#: What together is a benchmark where no column is called so.
+PARTS = ("space", "subspace", "opset", "dataset", "data", "split")
+#: Measures of which less is better.
+LOWER = ("error", "loss", "seconds", "perplexity")
+
+
+def read(path: Path, columns: Mapping[str, str] | None = None) -> Results:
+    """The results of a CSV file with a header. Raises StatisticsError, OSError.
+
+    `columns` names columns where they are not recognised: `{"value": "TestAcc1"}`; several that
+    together are one are joined by `+`: `{"benchmark": "space+dataset"}`.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            lines = list(reader)
+            header = list(reader.fieldnames or ())
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise StatisticsError(f"{path} is no CSV table: {error}") from None
+    chosen = {what: _columns(what, header, columns or {}, path) for what in NAMES}
+    for what in ("optimizer", "benchmark", "value"):
+        if not chosen[what]:
+            raise StatisticsError(
+                f"{path} has no column for the {what}; it has {', '.join(header) or 'none'} "
+                f"(--column {what}=NAME says which)"
+            )
+    rows = []
+    for number, line in enumerate(lines, 2):
+        text = line.get(chosen["value"][0]) or ""
+        try:
+            value = float(text)
+        except ValueError:
+            raise StatisticsError(f"{path}, line {number}: `{text}` is no number") from None
+        names = {
+            what: " / ".join(line.get(c) or "" for c in chosen[what])
+            for what in ("optimizer", "benchmark", "setting", "seed")
+        }
+        rows.append(Result(value=value, **names))
+    if not rows:
+        raise StatisticsError(f"{path} has no lines")
+    measure = chosen["value"][0]
+    return Results(
+        rows=tuple(rows),
+        measure=measure,
+        higher=not any(word in measure.lower() for word in LOWER),
+    )
+
+
+def _columns(
+    what: str, header: Sequence[str], given: Mapping[str, str], path: Path
+) -> tuple[str, ...]:
+    if what in given:
+        asked = tuple(c.strip() for c in given[what].split("+"))
+        for column in asked:
+            if column not in header:
+                raise StatisticsError(
+                    f"{path} has no column `{column}`; it has {', '.join(header)}"
+                )
+        return asked
+    lower = {c.lower(): c for c in reversed(header)}
+    for name in NAMES[what]:
+        if name in lower:
+            return (lower[name],)
+    if what == "benchmark":
+        return tuple(lower[n] for n in PARTS if n in lower)
+    return ()
+
+
+def write(results: Results, path: Path) -> None:
+    """Results as a CSV table that `read` takes."""
+    beside = path.with_name(path.name + ".new")
+    with beside.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["optimizer", "benchmark", "setting", "seed", results.measure])
+        for r in results.rows:
+            writer.writerow([r.optimizer, r.benchmark, r.setting, r.seed, repr(r.value)])
+    beside.replace(path)
