@@ -154,3 +154,30 @@ def reads(node: fx.Node) -> tuple[fx.Node, ...]:
     if is_zeros(node):
         return ()
     return tuple(node.all_input_nodes)
+
+
+def widths(graph: fx.Graph) -> dict[fx.Node, int]:
+    """Channels of the maps of a graph, where they can be told."""
+    found: dict[fx.Node, int] = {}
+    for node in graph.nodes:
+        prim = node.meta.get("op")
+        args = node.args
+        if isinstance(prim, Prim):
+            if prim.out.kind == "image":
+                found[node] = prim.out.channels
+            if prim.inp.kind == "image" and args and isinstance(args[0], fx.Node):
+                found.setdefault(args[0], prim.inp.channels)
+        elif refusal(node) is not None:
+            continue
+        elif is_zeros(node):
+            found[node] = args[1][0]
+        elif node.target is torch.cat:
+            if all(part in found for part in args[0]):
+                found[node] = sum(found[part] for part in args[0])
+        elif node.target is torch.narrow:
+            found[node] = args[3]
+        else:
+            known = [found[n] for n in reads(node) if n in found]
+            if known:
+                found[node] = known[0]
+    return found

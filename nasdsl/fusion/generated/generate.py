@@ -17,7 +17,8 @@ import torch
 from torch import fx
 
 from nasdsl.fusion.generated.call import Generated
-from nasdsl.fusion.generated.partition import Group, Refused, partition
+from nasdsl.fusion.generated.cover import widths
+from nasdsl.fusion.generated.partition import Group, Refused, draws, partition
 from nasdsl.fusion.generated.recognise import Unfit, region_of
 from nasdsl.fusion.generated.region import Region
 
@@ -49,13 +50,14 @@ def generate(graph: fx.GraphModule, *, options: Options | None = None) -> Result
     """Regions of a dense graph as generated calls; what no template covers stays as it is."""
     how = options or Options()
     groups, refused = partition(graph.graph)
+    channels = widths(graph.graph)
     taken: list[_Taken] = []
     for group in groups:
         if not _worth(group, how):
             continue
         name = group.cell if group.level == 0 else f"{group.cell}_{group.level}"
         try:
-            region, inputs, scalars, outputs = region_of(group, name)
+            region, inputs, scalars, outputs = region_of(group, name, channels)
         except Unfit as reason:
             refused.append(Refused(place=name, reason=str(reason)))
             continue
@@ -93,6 +95,8 @@ def _rebuilt(
     new = fx.Graph()
     values: dict[fx.Node, fx.Node] = {}
     begun: set[int] = set()
+    random = [node for node in graph.graph.nodes if draws(node)]
+    earlier = dict(zip(random[1:], random[:-1], strict=True))
 
     def emit(node: fx.Node) -> _Taken | None:
         """Writes a node and all it needs; the region in whose own way it stands."""
@@ -104,7 +108,8 @@ def _rebuilt(
                 continue
             one = place.get(top)
             if one is None:
-                before = [n for n in top.all_input_nodes if n not in values]
+                wanted = [*top.all_input_nodes, *([earlier[top]] if top in earlier else [])]
+                before = [n for n in wanted if n not in values]
             else:
                 before = [n for n in (*one.inputs, *one.scalars) if n not in values]
             if before:

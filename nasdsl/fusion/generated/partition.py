@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import fx
 
 from nasdsl.fusion.generated.cover import is_zeros, reads, refusal
+from nasdsl.ir.op import Prim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,12 @@ def cell_of(node: fx.Node) -> str:
     return str(at[0]) if at else str(node.target).partition(".")[0]
 
 
+def draws(node: fx.Node) -> bool:
+    """Whether a node takes random numbers, so that its order among others counts."""
+    prim = node.meta.get("op")
+    return isinstance(prim, Prim) and prim.kind in ("noise", "dropout", "dropped")
+
+
 def partition(graph: fx.Graph) -> tuple[list[Group], list[Refused]]:
     """Groups in the order of the graph, and the modules that none of them takes.
 
@@ -43,6 +50,7 @@ def partition(graph: fx.Graph) -> tuple[list[Group], list[Refused]]:
     members: dict[tuple[str, int], list[fx.Node]] = {}
     refused = []
     late = []
+    drawn = 0
     for node in graph.nodes:
         reason = refusal(node)
         if reason is None and is_zeros(node):
@@ -65,6 +73,9 @@ def partition(graph: fx.Graph) -> tuple[list[Group], list[Refused]]:
                 continue
         before = [level[m] + (m in cells) for m in node.all_input_nodes]
         level[node] = max(before, default=0)
+        if draws(node):
+            # Numbers are drawn in the order of the graph, whoever needs them first.
+            level[node] = drawn = max(drawn, level[node])
         if node.op == "call_module":
             refused.append(Refused(place=str(node.target), reason=reason))
     for node in late:

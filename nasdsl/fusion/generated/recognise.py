@@ -56,6 +56,8 @@ class Unfit(ValueError):
 class _Reader:
     group: Group
     members: frozenset[fx.Node]
+    #: Channels of the values of nodes.
+    channels: dict[fx.Node, int]
     maps: list[Map] = field(default_factory=list)
     norms: list[Norm] = field(default_factory=list)
     heads: list[Head] = field(default_factory=list)
@@ -70,8 +72,6 @@ class _Reader:
     states: dict[fx.Node, int] = field(default_factory=dict)
     #: Maps made by a state or an input, the only ones read without a normalisation's barrier.
     whole: set[int] = field(default_factory=set)
-    #: Channels of the values of nodes.
-    channels: dict[fx.Node, int] = field(default_factory=dict)
     pools: dict[tuple[object, ...], int] = field(default_factory=dict)
     #: Depthwise convolutions that wait for the pointwise one behind them.
     waiting: dict[fx.Node, tuple[_Term, Depthwise]] = field(default_factory=dict)
@@ -107,17 +107,9 @@ class _Reader:
         self.states[node] = index
 
     def width(self, node: fx.Node) -> int:
-        """Channels of a map: those it was made with, or those its readers expect."""
-        if node in self.channels:
-            return self.channels[node]
-        prim = node.meta.get("op")
-        if isinstance(prim, Prim):
-            return prim.out.channels
-        for user in node.users:
-            prim = user.meta.get("op")
-            if isinstance(prim, Prim) and prim.inp.kind == "image" and user.args[:1] == (node,):
-                return prim.inp.channels
-        raise Unfit(f"{node.name}: how many channels it has is not known")
+        if node not in self.channels:
+            raise Unfit(f"{node.name}: how many channels it has is not known")
+        return self.channels[node]
 
     def inside(self, node: fx.Node) -> int:
         """How many nodes of the group read a value; others count as two."""
@@ -190,11 +182,9 @@ class _Reader:
     def node(self, node: fx.Node) -> None:
         if node.op == "call_module":
             prim: Prim = node.meta["op"]
-            self.channels[node] = prim.out.channels
             self.module(node, prim, str(node.target))
             return
         if is_zeros(node):
-            self.channels[node] = node.args[1][0]  # type: ignore[index, assignment]
             self.values[node] = ()
             return
         args = node.args
@@ -202,11 +192,9 @@ class _Reader:
             self.product(node)
         elif node.target is torch.add:
             first, second = args
-            self.channels[node] = self.known(first, second)
             self.settled(node, (*self.value(first), *self.value(second)))  # type: ignore[arg-type]
         elif node.target is torch.div:
             value = self.value(args[0])  # type: ignore[arg-type]
-            self.channels[node] = self.width(args[0])  # type: ignore[arg-type]
             by = float(args[1])  # type: ignore[arg-type]
             self.settled(node, tuple(replace(t, constant=t.constant / by) for t in value))
         elif node.target is torch.narrow:
@@ -214,13 +202,6 @@ class _Reader:
             self.gather(node, n, [Run(to=0, map=source, start=0, n=n)])
         else:
             self.concat(node, list(args[0]))  # type: ignore[arg-type]
-
-    def known(self, *nodes: object) -> int:
-        for node in nodes:
-            assert isinstance(node, fx.Node)
-            if node in self.values or isinstance(node.meta.get("op"), Prim):
-                return self.width(node)
-        return self.width(nodes[0])  # type: ignore[arg-type]
 
     def product(self, node: fx.Node) -> None:
         weight, source = entry(node.args[0]), node.args[1]
@@ -231,13 +212,11 @@ class _Reader:
             scalar=self.scalars.index(weight.tensor), row=weight.row, column=weight.column
         )
         value = self.value(source)
-        self.channels[node] = self.width(source)
         self.settled(node, tuple(replace(t, factors=(*t.factors, factor)) for t in value))
 
     def gather(self, node: fx.Node, channels: int, runs: list[Run]) -> None:
         index = self.map(node.name, channels, "passing")
         self.whole.add(index)
-        self.channels[node] = channels
         self.code.append(Gather(out=index, runs=tuple(runs)))
         self.values[node] = (_Term(Head(map=index)),)
         self.states[node] = index
@@ -250,7 +229,6 @@ class _Reader:
             source = None if zero else self.state(part)
             runs.append(Run(to=at, map=source, start=0, n=n))
             at += n
-        self.channels[node] = at
         if not any(u in self.members for u in node.users):
             self.leaving[node] = tuple(runs)
             return
@@ -503,11 +481,11 @@ def _shuffled(channels: int, groups: int) -> list[int]:
 
 
 def region_of(
-    group: Group, name: str
+    group: Group, name: str, channels: dict[fx.Node, int]
 ) -> tuple[Region, list[fx.Node], list[fx.Node], list[fx.Node]]:
     """The region of a group, and its nodes that arrive, weigh and leave. Raises Unfit."""
     members = frozenset(group.nodes)
-    reader = _Reader(group, members)
+    reader = _Reader(group, members, channels)
     for node in group.nodes:
         reader.node(node)
     outputs = [n for n in group.nodes if any(u not in members for u in n.users)]
