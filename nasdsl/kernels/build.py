@@ -15,7 +15,15 @@ from nasdsl.kernels.level import Level
 from nasdsl.kernels.toolchain import Missing, Toolchain
 
 #: No -ffast-math: sums keep their order, NaN and infinities mean what they mean.
-FLAGS = ("-std=c++17", "-O3", "-shared", "-fPIC", "-fvisibility=default", "-Wno-psabi")
+FLAGS = (
+    "-std=c++17",
+    "-O3",
+    "-fno-predictive-commoning",
+    "-shared",
+    "-fPIC",
+    "-fvisibility=default",
+    "-Wno-psabi",
+)
 
 #: A line of progress for people.
 Progress = Callable[[str], None]

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 import torch
 from torch import fx
 
-from nasdsl.fusion.generated.call import Generated
 from nasdsl.fusion.generated.cover import widths
+from nasdsl.fusion.generated.generated import Generated
 from nasdsl.fusion.generated.partition import Group, Refused, draws, partition
 from nasdsl.fusion.generated.recognise import Unfit, region_of
 from nasdsl.fusion.generated.region import Region
+from nasdsl.kernels.memory import Memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,7 @@ def _rebuilt(
     new = fx.Graph()
     values: dict[fx.Node, fx.Node] = {}
     begun: set[int] = set()
+    memory = Memory()
     random = [node for node in graph.graph.nodes if draws(node)]
     earlier = dict(zip(random[1:], random[:-1], strict=True))
 
@@ -127,7 +129,7 @@ def _rebuilt(
             if one is None:
                 values[top] = new.node_copy(top, lambda n: values[n])
             else:
-                _call(new, one, values, how)
+                _call(new, one, values, how, memory)
                 if top not in values:
                     return one
         return None
@@ -144,12 +146,18 @@ def _rebuilt(
     return fx.GraphModule(graph, new, class_name=type(graph).__name__), None
 
 
-def _call(new: fx.Graph, one: _Taken, values: dict[fx.Node, fx.Node], how: Options) -> None:
+def _call(
+    new: fx.Graph,
+    one: _Taken,
+    values: dict[fx.Node, fx.Node],
+    how: Options,
+    memory: Memory,
+) -> None:
     region = one.region
     owners = tuple(new.get_attr(name) for name in region.owners)
     inputs = tuple(values[n] for n in one.inputs)
     scalars = tuple(values[n] for n in one.scalars)
-    target = Generated(region, recompute=how.recompute)
+    target = Generated(region, memory, recompute=how.recompute)
     call = new.create_node("call_function", target, (owners, inputs, scalars), {}, region.name)
     call.meta["region"] = region
     for k, node in enumerate(one.outputs):

@@ -45,7 +45,7 @@ def sources(region: Region, step: Instruction) -> Iterator[tuple[int, bool]]:
 
 
 def schedule(region: Region) -> Schedule:
-    """Everything as early as it can be, what reads the same map together."""
+    """As few phases as there can be; every map is made shortly before it is read."""
     made = {step.out: k for k, step in enumerate(region.code)}
     level: dict[int, int] = {}
     depth: dict[int, int] = {}
@@ -54,6 +54,9 @@ def schedule(region: Region) -> Schedule:
         for source, waits in sources(region, step):
             if source in made:
                 level[k] = max(level[k], level[made[source]] + waits)
+    _late(region, level)
+    for k, step in enumerate(region.code):
+        depth[k] = 0
         for source, _ in sources(region, step):
             if source in made and level[made[source]] == level[k]:
                 depth[k] = max(depth[k], depth[made[source]] + 1)
@@ -61,6 +64,18 @@ def schedule(region: Region) -> Schedule:
     return Schedule(
         code=(*region.code, *region.reloads), forward=forward, backward=_backward(region, made)
     )
+
+
+def _late(region: Region, level: dict[int, int]) -> None:
+    """Puts every instruction off until its map is needed: what is made is then still at hand."""
+    readers: dict[int, list[tuple[int, bool]]] = {}
+    for k, step in enumerate(region.code):
+        for source, waits in sources(region, step):
+            readers.setdefault(source, []).append((k, waits))
+    last = max(level.values(), default=0)
+    for k in reversed(range(len(region.code))):
+        found = readers.get(region.code[k].out, [])
+        level[k] = min((level[r] - waits for r, waits in found), default=last)
 
 
 def _phases(
@@ -97,6 +112,10 @@ def _backward(region: Region, made: dict[int, int]) -> tuple[tuple[int, ...], ..
         found = readers.get(region.code[k].out, [])
         level[k] = max((level[r] + waits for r, waits in found), default=0)
         depth[k] = max((depth[r] + 1 for r, _ in found if level[r] == level[k]), default=0)
+    _later(region, level)
+    for k in reversed(range(len(region.code))):
+        found = readers.get(region.code[k].out, [])
+        depth[k] = max((depth[r] + 1 for r, _ in found if level[r] == level[k]), default=0)
     phases = _phases(region, region.code, level, depth)
     # What is not kept is computed anew in front of its first reader.
     again = dict(made)
@@ -123,6 +142,25 @@ def _backward(region: Region, made: dict[int, int]) -> tuple[tuple[int, ...], ..
             order.append(k)
         result.append(tuple(order))
     return tuple(result)
+
+
+def _later(region: Region, level: dict[int, int]) -> None:
+    """Puts a depthwise stage off by a phase where another on the same map is due then.
+
+    Both add to one gradient, which is then read and written once. Nothing waits longer for it.
+    """
+    due: dict[tuple[int, str], set[int]] = {}
+    made = {s.out for s in region.code if isinstance(s, Stage | Pool)}
+    candidates = []
+    for k, step in enumerate(region.code):
+        if isinstance(step, Stage) and step.depthwise is not None:
+            head = region.heads[step.source]
+            if head.map not in made:
+                candidates.append((k, (head.map, head.act)))
+                due.setdefault((head.map, head.act), set()).add(level[k])
+    for k, key in candidates:
+        if level[k] + 1 in due[key]:
+            level[k] += 1
 
 
 def needed(region: Region, step: Instruction) -> Iterator[int]:

@@ -52,6 +52,8 @@ class Program:
     gradient: int
     #: Height and width of every map.
     extents: tuple[tuple[int, int], ...]
+    #: Positions of the smallest map that is normalised.
+    least: int
 
 
 def slots(region: Region) -> Slots:
@@ -157,6 +159,7 @@ class _Words:
             passing_back=passing_back,
             gradient=total,
             extents=tuple(self.size),
+            least=min((h * w for h, w in (self.size[n.map] for n in region.norms)), default=2),
         )
 
     def blocks(self, index: int) -> int:
@@ -321,7 +324,7 @@ class _Words:
         return (ctypes.c_int64 * len(out))(*out)
 
     def borders(self) -> dict[int, int]:
-        """The border of the tile of each stage: one for all that read the same head."""
+        """The border of the tile of each stage: one for all images of one extent."""
         own: dict[int, int] = {}
         shared: dict[tuple[object, ...], int] = {}
         keys: dict[int, tuple[object, ...]] = {}
@@ -344,7 +347,7 @@ class _Words:
                     border = max(border, pad, past)
             own[k] = border
             low = isinstance(step, Pool) and step.largest
-            keys[k] = (head.map, head.norm, head.act, head.slope, low)
+            keys[k] = (extent, low)
             if not _pointwise(step):
                 shared[keys[k]] = max(shared.get(keys[k], 0), border)
         return {k: own[k] if _pointwise(self.plan.code[k]) else shared[keys[k]] for k in own}

@@ -17,6 +17,7 @@ struct Back : Frame {
   V* sums_of(int head, long n) const {
     return sums + 2 * (p.head_at[head] * c.n + n * p.maps[p.heads[head].map].nb);
   }
+  bool grad_asked(int slot) const { return slot >= 0 && c.grads[slot] != 0; }
   char& touch(int map, long n) const { return touched[n * (long)p.maps.size() + map]; }
 };
 
@@ -55,6 +56,9 @@ static void map_gradient(const Back& f, int map, long n, int b, int i0, int i1, 
     long at = f.p.head_at[h] + b;
     V kg = f.k_grad[at], kv = f.k_value[at], k1 = f.k_one[at];
     bool plain = head.coef < 0 || head.act == NONE;
+    // The next rows are asked for while these are worked on.
+    soon(g + px, px);
+    if (first) soon(y + px, px);
     V scale = f.scale[at], shift = f.shift[at];
     if (plain) {
       if (first)
@@ -75,15 +79,16 @@ static void map_gradient(const Back& f, int map, long n, int b, int i0, int i1, 
 
 // Takes a row of the gradient by what a stage reads: through the activation into the gradient of
 // its source, with the sums that its normalisation needs.
-static void sink_row(const Back& f, Thread& t, const Instruction& s, long n, int b, int i, V* dx,
-                     bool first) {
+static void sink_row(const Back& f, const V* image, const Instruction& s, long n, int b, int i,
+                     V* dx, bool first) {
   const Head& h = f.p.heads[s.src];
   const Map& m = f.p.maps[h.map];
-  const V* tile = t.tile + ((long)b * (m.height + 2 * s.border) + i + s.border) *
+  const V* tile = image + ((long)b * (m.height + 2 * s.border) + i + s.border) *
                                (m.width + 2 * s.border) + s.border;
   long at = f.p.head_at[s.src] + b;
+  const int width = m.width;
   if (h.act == RELU) {
-    for (int j = 0; j < m.width; ++j) dx[j] = tile[j] <= 0 ? (V){} : dx[j];
+    for (int j = 0; j < width; ++j) dx[j] = tile[j] <= 0 ? (V){} : dx[j];
   } else if (h.act != NONE) {
     const V* x = m.place == OUTSIDE ? nullptr : f.block(h.map, n, b) + (long)i * m.width;
     V scale = f.scale[at], shift = f.shift[at];
@@ -104,15 +109,17 @@ static void sink_row(const Back& f, Thread& t, const Instruction& s, long n, int
     }
     return;
   }
-  V* to = f.block(h.grad, n, b) + (long)i * m.width;
+  V* to = f.block(h.grad, n, b) + (long)i * width;
+  soon(to + width, width);
   if (first)
-    for (int j = 0; j < m.width; ++j) to[j] = dx[j];
+    for (int j = 0; j < width; ++j) to[j] = dx[j];
   else
-    for (int j = 0; j < m.width; ++j) to[j] += dx[j];
+    for (int j = 0; j < width; ++j) to[j] += dx[j];
   if (h.bn >= 0) {
-    const V* y = f.block(h.map, n, b) + (long)i * m.width;
+    const V* y = f.block(h.map, n, b) + (long)i * width;
+    soon(y + width, width);
     V mu = f.centre[at], s1 = {}, s2 = {};
-    for (int j = 0; j < m.width; ++j) {
+    for (int j = 0; j < width; ++j) {
       s1 += dx[j];
       s2 += dx[j] * (y[j] - mu);
     }
@@ -127,17 +134,17 @@ static void pool_backward(const Back& f, Thread& t, const Instruction& s, long n
   const Head& h = f.p.heads[s.src];
   const Map &in = f.p.maps[h.map], &out = f.p.maps[s.out];
   bool largest = s.pooling == MAXIMUM;
-  build_tile(f, t, s.src, s.border, largest, n);
+  const V* tile = build_tile(f, t, s.src, s.border, largest, n);
   long pitch = in.width + 2 * s.border, size = pitch * (in.height + 2 * s.border);
   int off = s.border - s.pad, k = s.kernel;
   bool first = !f.touch(h.grad, n);
   for (int b = 0; b < in.nb; ++b) {
-    V* dx = t.tile2;
+    V* dx = t.spare;
     std::memset(dx, 0, sizeof(V) * size);
     for (int i = 0; i < out.height; ++i) {
       V* dy = t.dy;
       map_gradient(f, s.out, n, b, i, i + 1, dy);
-      const V* x = t.tile + b * size + (off + (long)i * s.stride) * pitch + off;
+      const V* x = tile + b * size + (off + (long)i * s.stride) * pitch + off;
       V* to = dx + (off + (long)i * s.stride) * pitch + off;
       int top = s.pad - i * s.stride;
       if (top < 0) top = 0;
@@ -169,7 +176,7 @@ static void pool_backward(const Back& f, Thread& t, const Instruction& s, long n
       }
     }
     for (int i = 0; i < in.height; ++i)
-      sink_row(f, t, s, n, b, i, dx + (i + s.border) * pitch + s.border, first);
+      sink_row(f, tile, s, n, b, i, dx + (i + s.border) * pitch + s.border, first);
   }
   f.touch(h.grad, n) = 1;
 }
@@ -186,6 +193,15 @@ INLINE Bordered bordered(const Map& in, const Map& out, int reach, int stride, i
   if (wide < out.width) wide = out.width;
   if (high < out.height) high = out.height;
   return {left, left + wide, (long)(left + wide) * (left + high)};
+}
+
+INLINE Bordered piece_bordered(const Map& in, const Map& out, const Piece& q) {
+  int low = q.pad_h < q.pad_w ? q.pad_h : q.pad_w, high = q.pad_h > q.pad_w ? q.pad_h : q.pad_w;
+  Bordered one = bordered(in, out, (q.kernel - 1) * q.dilation, q.stride, high);
+  Bordered two = bordered(in, out, (q.kernel - 1) * q.dilation, q.stride, low);
+  int border = one.border > two.border ? one.border : two.border;
+  long wide = one.pitch - one.border + border, tall = one.size / one.pitch - one.border + border;
+  return {border, wide, wide * tall};
 }
 
 static void copy_bordered(const V* from, const Bordered& q, V* to, int i0, int i1, int cols) {
@@ -251,6 +267,122 @@ static void bias_gradient(const Back& f, Thread& t, int slot, long at, const V* 
   }
 }
 
+// Where the gradient of a depthwise output stands: with at least the border of the tiles, so that
+// stages of one extent share it.
+INLINE Bordered depthwise_bordered(const Map& in, const Map& out, const Instruction& s) {
+  Bordered q = bordered(in, out, (s.kernel - 1) * s.dilation, s.stride, s.pad);
+  int border = q.border > s.border ? q.border : s.border;
+  int wide = q.pitch - q.border - out.width, high = q.size / q.pitch - q.border - out.height;
+  if (wide > border) border = wide;
+  if (high > border) border = high;
+  long pitch = out.width + 2 * border;
+  return {border, pitch, pitch * (out.height + 2 * border)};
+}
+
+INLINE V depthwise_bias(const Frame& f, const Instruction& s, int channels, int b) {
+  if (s.dw_bias < 0) return (V){};
+  return load_lanes(f.tensor(s.dw_bias) + b * L, lanes_of(channels, b));
+}
+
+// Gradients of the weights of a stage with a depthwise convolution, and that of its output, in `dz`.
+static void depthwise_backward(const Back& f, Thread& t, const Instruction& s, const V* tile,
+                               long n, const std::vector<long>& bias_at, int slot, bool down) {
+  const Map &in = f.p.maps[f.p.heads[s.src].map], &out = f.p.maps[s.out];
+  long pitch = in.width + 2 * s.border, size = pitch * (in.height + 2 * s.border);
+  int rows = chunk_rows(in, out), off = s.border - s.pad;
+  const Depthwise* d = depthwise_of(s);
+  const Piece* pw = s.pieces.empty() ? nullptr : &s.pieces[0];
+  bool taps_wanted = f.grad_asked(s.dw), bias_wanted = f.grad_asked(s.dw_bias);
+  Bordered at = depthwise_bordered(in, out, s);
+  V* dz = t.dz[slot];
+  Extent extent{out.height, out.width, at.border, in.nb};
+  if (!t.dz_extent[slot].holds(extent)) {
+    set_border(dz, extent, (V){});
+    t.dz_extent[slot] = extent;
+  }
+  long zstride = (long)rows * out.width, zero = 0;
+  int tap = 0;
+  Taps taps{1, &zero, &tap};
+  for (int i0 = 0; i0 < out.height; i0 += rows) {
+    int i1 = i0 + rows < out.height ? i0 + rows : out.height;
+    for (int b = 0; b < out.nb; ++b) map_gradient(f, s.out, n, b, i0, i1, t.dy + b * zstride);
+    if (pw) {
+      bias_gradient(f, t, pw->bias, bias_at[1], t.dy, zstride, out.nb, (long)(i1 - i0) * out.width);
+      if (f.grad_asked(pw->weight)) {
+        for (int b = 0; b < in.nb; ++b)
+          d->rows(tile + b * size + (off + (long)i0 * s.stride) * pitch + off, pitch,
+                  f.packed + s.packed_dw + (long)b * s.kernel * s.kernel,
+                  depthwise_bias(f, s, in.channels, b), t.z + b * zstride, out.width, i1 - i0,
+                  out.width, false);
+        outer(1, t.z, zstride, out.width, in.nb, t.dy, zstride, out.width, t.partial + pw->packed,
+              out.nb, out.nb, i1 - i0, out.width);
+      }
+      if (down || taps_wanted || bias_wanted)
+        for (int i = i0; i < i1; ++i)
+          product(1, in.nb, t.dy + (long)(i - i0) * out.width, zstride, 0, out.channels, taps,
+                  f.packed_back + pw->packed_back, in.nb, nullptr,
+                  dz + (i + at.border) * at.pitch + at.border, at.size, 1, out.width, nullptr);
+    } else {
+      for (int b = 0; b < in.nb; ++b)
+        copy_bordered(t.dy + b * zstride, at, dz + b * at.size, i0, i1, out.width);
+    }
+    const V* from = dz + (i0 + at.border) * at.pitch + at.border;
+    if (bias_wanted)
+      for (int i = 0; i < i1 - i0; ++i)
+        bias_gradient(f, t, s.dw_bias, bias_at[0], from + i * at.pitch, at.size, in.nb, out.width);
+    if (taps_wanted)
+      for (int b = 0; b < in.nb; ++b)
+        d->taps(tile + b * size + (off + (long)i0 * s.stride) * pitch + off, pitch,
+                from + b * at.size, at.pitch,
+                t.partial + s.packed_dw + (long)b * s.kernel * s.kernel, i1 - i0, out.width);
+  }
+}
+
+// Stages with depthwise convolutions that read one head into one gradient: it is written once.
+static void bundle_backward(const Back& f, Thread& t, const int* codes, int count, long n,
+                            const std::vector<std::vector<long>>& bias_at) {
+  const Instruction& s0 = f.p.code[codes[0]];
+  const Head& h = f.p.heads[s0.src];
+  const Map& in = f.p.maps[h.map];
+  bool down = head_wanted(f, h);
+  const V* tile = build_tile(f, t, s0.src, s0.border, false, n);
+  for (int k = 0; k < count; ++k)
+    depthwise_backward(f, t, f.p.code[codes[k]], tile, n, bias_at[codes[k]], k, down);
+  if (!down) return;
+  bool first = !f.touch(h.grad, n);
+  f.touch(h.grad, n) = 1;
+  for (int b = 0; b < in.nb; ++b)
+    for (int i = 0; i < in.height; ++i) {
+      for (int k = 0; k < count; ++k) {
+        const Instruction& s = f.p.code[codes[k]];
+        Bordered at = depthwise_bordered(in, f.p.maps[s.out], s);
+        depthwise_of(s)->back(t.dz[k] + b * at.size, at.pitch,
+                              f.packed + f.p.packed + s.packed_dw + (long)b * s.kernel * s.kernel,
+                              t.row, i, in.width, s.pad, at.border, k > 0);
+      }
+      sink_row(f, tile, s0, n, b, i, t.row, first);
+    }
+}
+
+// How many instructions from `e` on can be one bundle; 0: none.
+static int bundle_at(const Program& p, const std::vector<int>& phase, size_t e) {
+  int count = 0;
+  for (; e < phase.size() && count < BUNDLE; ++e) {
+    if (phase[e] < 0) break;
+    const Instruction& s = p.code[phase[e]];
+    if (s.kind != STAGE || s.pooling != LINEAR || s.dw < 0) break;
+    if (count) {
+      const Head &a = p.heads[p.code[phase[e - 1]].src], &b = p.heads[s.src];
+      if (a.map != b.map || a.bn >= 0 || b.bn >= 0 || a.act != b.act || a.slope != b.slope ||
+          a.grad != b.grad || p.code[phase[e - 1]].border != s.border)
+        break;
+    }
+    ++count;
+  }
+  return count;
+}
+
+// A stage of dense convolutions, or a pool.
 static void stage_backward(const Back& f, Thread& t, const Instruction& s, long n,
                            const std::vector<long>& bias_at) {
   const Head& h = f.p.heads[s.src];
@@ -260,88 +392,37 @@ static void stage_backward(const Back& f, Thread& t, const Instruction& s, long 
     if (down) pool_backward(f, t, s, n);
     return;
   }
-  build_tile(f, t, s.src, s.border, false, n);
+  const V* tile = build_tile(f, t, s.src, s.border, false, n);
   long pitch = in.width + 2 * s.border, size = pitch * (in.height + 2 * s.border);
-  int rows = chunk_rows(out), off = s.border - s.pad;
-  const Depthwise* d = s.dw >= 0 ? depthwise_of(s) : nullptr;
-  const Piece* pw = d && !s.pieces.empty() ? &s.pieces[0] : nullptr;
-  bool taps_wanted = d && f.grad(s.dw);
-  bool weight_wanted = pw && f.grad(pw->weight);
+  int rows = chunk_rows(in, out);
   bool first = down && !f.touch(h.grad, n);
-  bool direct = !d && s.pieces.size() == 1 && s.pieces[0].kernel == 1 && s.pieces[0].stride == 1 &&
+  bool direct = s.pieces.size() == 1 && s.pieces[0].kernel == 1 && s.pieces[0].stride == 1 &&
                 s.pieces[0].pad_h == 0 && s.pieces[0].pad_w == 0;
-  // Where gradients stand with a border: of the depthwise output, or of each dense piece.
-  Bordered at[8];
-  long dz_at[8], dz_size = 0;
-  if (d) {
-    at[0] = bordered(in, out, (s.kernel - 1) * s.dilation, s.stride, s.pad);
-    dz_size = at[0].size * in.nb;
-  } else if (!direct && down) {
+  // Where the gradient of each piece stands with a border.
+  Bordered at[2];
+  long dz_at[2], dz_size = 0;
+  V* dz = t.dz[0];
+  if (!direct && down) {
     for (size_t k = 0; k < s.pieces.size(); ++k) {
       const Piece& q = s.pieces[k];
-      int pad = q.pad_h < q.pad_w ? q.pad_h : q.pad_w, most = q.pad_h > q.pad_w ? q.pad_h : q.pad_w;
-      Bordered one = bordered(in, out, (q.kernel - 1) * q.dilation, q.stride, most);
-      Bordered two = bordered(in, out, (q.kernel - 1) * q.dilation, q.stride, pad);
-      int border = one.border > two.border ? one.border : two.border;
-      long wide = one.pitch - one.border + border;
-      long high = one.size / one.pitch - one.border + border;
-      at[k] = {border, wide, wide * high};
+      at[k] = piece_bordered(in, out, q);
       dz_at[k] = dz_size;
       dz_size += at[k].size * (blocks(q.last - q.first));
     }
+    t.dz_extent[0] = Extent{-1, -1, -1, 0};
+    std::memset(dz, 0, sizeof(V) * dz_size);
   }
-  if (down || taps_wanted) std::memset(t.dz, 0, sizeof(V) * dz_size);
   long zstride = (long)rows * out.width;
   for (int i0 = 0; i0 < out.height; i0 += rows) {
     int i1 = i0 + rows < out.height ? i0 + rows : out.height;
     long px = (long)(i1 - i0) * out.width;
     for (int b = 0; b < out.nb; ++b) map_gradient(f, s.out, n, b, i0, i1, t.dy + b * zstride);
-    for (size_t k = 0; k < s.pieces.size(); ++k)
-      bias_gradient(f, t, s.pieces[k].bias, bias_at[1 + k], t.dy, zstride, out.nb, px);
-    if (d) {
-      if (pw) {
-        if (weight_wanted) {
-          for (int b = 0; b < in.nb; ++b) {
-            V bias = s.dw_bias >= 0
-                         ? load_lanes(f.tensor(s.dw_bias) + b * L, lanes_of(in.channels, b))
-                         : (V){};
-            d->rows(t.tile + b * size + (off + (long)i0 * s.stride) * pitch + off, pitch,
-                    f.packed + s.packed_dw + (long)b * s.kernel * s.kernel, bias,
-                    t.z + b * zstride, out.width, i1 - i0, out.width);
-          }
-          outer(1, t.z, zstride, out.width, in.nb, t.dy, zstride, out.width,
-                t.partial + pw->packed, out.nb, out.nb, i1 - i0, out.width);
-        }
-        long zero = 0;
-        int tap = 0;
-        Taps taps{1, &zero, &tap};
-        if (down || taps_wanted || s.dw_bias >= 0)
-          for (int i = i0; i < i1; ++i)
-            product(1, in.nb, t.dy + (long)(i - i0) * out.width, zstride, 0, out.channels, taps,
-                    f.packed_back + pw->packed_back, in.nb, nullptr,
-                    t.dz + (i + at[0].border) * at[0].pitch + at[0].border, at[0].size, 1,
-                    out.width, nullptr);
-      } else {
-        for (int b = 0; b < in.nb; ++b)
-          copy_bordered(t.dy + b * zstride, at[0], t.dz + b * at[0].size, i0, i1, out.width);
-      }
-      const V* dz = t.dz + (i0 + at[0].border) * at[0].pitch + at[0].border;
-      if (s.dw_bias >= 0)
-        for (int i = 0; i < i1 - i0; ++i)
-          bias_gradient(f, t, s.dw_bias, bias_at[0], dz + i * at[0].pitch, at[0].size, in.nb,
-                        out.width);
-      if (taps_wanted)
-        for (int b = 0; b < in.nb; ++b)
-          d->taps(t.tile + b * size + (off + (long)i0 * s.stride) * pitch + off, pitch,
-                  dz + b * at[0].size, at[0].pitch,
-                  t.partial + s.packed_dw + (long)b * s.kernel * s.kernel, i1 - i0, out.width);
-      continue;
-    }
     for (size_t k = 0; k < s.pieces.size(); ++k) {
       const Piece& q = s.pieces[k];
-      if (f.grad(q.weight))
+      bias_gradient(f, t, q.bias, bias_at[1 + k], t.dy, zstride, out.nb, px);
+      if (f.grad_asked(q.weight))
         for (int r = 0; r < q.kernel * q.kernel; ++r) {
-          const V* x = t.tile +
+          const V* x = tile +
                        (s.border - q.pad_h + (long)i0 * q.stride + r / q.kernel * q.dilation) * pitch +
                        s.border - q.pad_w + r % q.kernel * q.dilation;
           int o0 = q.first / L, o1 = blocks(q.last);
@@ -358,17 +439,17 @@ static void stage_backward(const Back& f, Thread& t, const Instruction& s, long 
                 in.nb, nullptr, t.row, zstride, 1, px, nullptr);
         for (int b = 0; b < in.nb; ++b)
           for (int i = i0; i < i1; ++i)
-            sink_row(f, t, s, n, b, i, t.row + b * zstride + (long)(i - i0) * out.width, first);
+            sink_row(f, tile, s, n, b, i, t.row + b * zstride + (long)(i - i0) * out.width, first);
       } else if (q.first == 0) {
         for (int b = 0; b < blocks(q.last); ++b)
-          copy_bordered(t.dy + b * zstride, at[k], t.dz + dz_at[k] + b * at[k].size, i0, i1,
+          copy_bordered(t.dy + b * zstride, at[k], dz + dz_at[k] + b * at[k].size, i0, i1,
                         out.width);
       } else {
         // Channels of the piece from the first lane on.
         for (int c = q.first; c < q.last; ++c) {
           const real* from = (const real*)(t.dy + c / L * zstride) + c % L;
           int e = c - q.first;
-          real* to = (real*)(t.dz + dz_at[k] + e / L * at[k].size) + e % L;
+          real* to = (real*)(dz + dz_at[k] + e / L * at[k].size) + e % L;
           for (int i = i0; i < i1; ++i)
             for (int j = 0; j < out.width; ++j)
               to[((i + at[k].border) * at[k].pitch + at[k].border + j) * L] =
@@ -378,19 +459,11 @@ static void stage_backward(const Back& f, Thread& t, const Instruction& s, long 
     }
   }
   if (!down) return;
-  if (d)
-    for (int b = 0; b < in.nb; ++b)
-      for (int i = 0; i < in.height; ++i) {
-        d->back(t.dz + b * at[0].size, at[0].pitch,
-                f.packed + f.p.packed + s.packed_dw + (long)b * s.kernel * s.kernel, t.row, i,
-                in.width, s.pad, at[0].border);
-        sink_row(f, t, s, n, b, i, t.row, first);
-      }
-  else if (!direct)
+  if (!direct)
     for (int i = 0; i < in.height; ++i) {
-      pieces_back_row(f, s, t.dz, at, dz_at, i, t.row);
+      pieces_back_row(f, s, dz, at, dz_at, i, t.row);
       for (int b = 0; b < in.nb; ++b)
-        sink_row(f, t, s, n, b, i, t.row + (long)b * in.width, first);
+        sink_row(f, tile, s, n, b, i, t.row + (long)b * in.width, first);
     }
   f.touch(h.grad, n) = 1;
 }
@@ -420,6 +493,7 @@ static void sum_backward(const Back& f, const Instruction& s, long n) {
           V mu = f.centre[f.p.head_at[h] + b], a0 = {}, a1 = {}, a2 = {}, a3 = {};
           long q = q0;
           for (; q + 4 <= q1; q += 4) {
+            soon(x + q + CHUNK, 4);
             a0 += g[q] * (x[q] - mu);
             a1 += g[q + 1] * (x[q + 1] - mu);
             a2 += g[q + 2] * (x[q + 2] - mu);

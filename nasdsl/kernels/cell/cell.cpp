@@ -9,9 +9,10 @@ const int DEPTHWISE_COUNT = sizeof(DEPTHWISES) / sizeof(Depthwise);
 namespace {
 
 struct Sizes {
-  long tile = 0, tile2 = 0, z = 0, dz = 0, dy = 0, row = 0, partial = 0;
+  long tile[TILES] = {0, 0, 0}, spare = 0, z = 0, dz = 0, dy = 0, row = 0, partial = 0;
+  int bundle = 1;
   std::vector<std::vector<long>> bias_at;  // per instruction: where partial sums of biases stand
-  long thread() const { return tile + tile2 + z + dz + dy + row; }
+  long thread() const { return tile[0] + tile[1] + tile[2] + spare + z + bundle * dz + dy + row; }
 };
 
 Sizes sizes_of(const Program& p) {
@@ -24,28 +25,19 @@ Sizes sizes_of(const Program& p) {
     if (i.kind != STAGE) continue;
     const Map &in = p.maps[p.heads[i.src].map], &out = p.maps[i.out];
     long size = (long)(in.width + 2 * i.border) * (in.height + 2 * i.border);
-    long chunk = (long)chunk_rows(out) * out.width;
-    most(s.tile, in.nb * size);
-    most(s.tile2, size > out.nb * 10L ? size : out.nb * 10L);  // Moments are ten lanes at most
+    long chunk = (long)chunk_rows(in, out) * out.width;
+    most(s.tile[i.border == 0 ? 2 : i.pooling == MAXIMUM ? 1 : 0], in.nb * size);
+    most(s.spare, size > out.nb * 10L ? size : out.nb * 10L);  // Moments are ten lanes at most
     most(s.z, in.nb * chunk);
-    most(s.dy, out.nb * (chunk > out.width ? chunk : out.width));
-    long row = (long)in.nb * in.width;
-    if (row < in.nb * chunk) row = in.nb * chunk;
-    if (row < out.width) row = out.width;
-    most(s.row, row);
+    most(s.dy, out.nb * chunk);
+    most(s.row, in.nb * (in.width > chunk ? in.width : chunk));
+    most(s.row, out.width);
     long dz = 0;
-    auto bordered_size = [&](int reach, int stride, int low, int high) {
-      Bordered one = bordered(in, out, reach, stride, high);
-      Bordered two = bordered(in, out, reach, stride, low);
-      int border = one.border > two.border ? one.border : two.border;
-      return (one.pitch - one.border + border) * (one.size / one.pitch - one.border + border);
-    };
-    if (i.dw >= 0) dz = bordered_size((i.kernel - 1) * i.dilation, i.stride, i.pad, i.pad) * in.nb;
+    if (i.dw >= 0)
+      dz = depthwise_bordered(in, out, i).size * in.nb;
     else
       for (const Piece& q : i.pieces)
-        dz += bordered_size((q.kernel - 1) * q.dilation, q.stride,
-                            q.pad_h < q.pad_w ? q.pad_h : q.pad_w,
-                            q.pad_h > q.pad_w ? q.pad_h : q.pad_w) * blocks(q.last - q.first);
+        dz += piece_bordered(in, out, q).size * blocks(q.last - q.first);
     most(s.dz, dz);
     s.bias_at[k].push_back(s.partial);
     s.partial += in.nb;
@@ -54,20 +46,30 @@ Sizes sizes_of(const Program& p) {
       s.partial += out.nb;
     }
   }
+  for (const auto& phase : p.backward)
+    for (size_t e = 0; e < phase.size();) {
+      int count = bundle_at(p, phase, e);
+      s.bundle = count > s.bundle ? count : s.bundle;
+      e += count ? count : 1;
+    }
   return s;
 }
 
 Thread thread_of(const Sizes& s, V* scratch, V* partial, int t) {
   Pieces at{scratch + t * s.thread()};
   Thread r;
-  r.tile = at.take(s.tile);
-  r.tile2 = at.take(s.tile2);
+  Extent none{-1, -1, -1, 0};
+  for (int k = 0; k < TILES; ++k)
+    r.tiles[k] = Tile{at.take(s.tile[k]), TileKey{-1, 0, 0, 0, false, -1, 0}, none};
+  for (int k = 0; k < s.bundle; ++k) {
+    r.dz[k] = at.take(s.dz);
+    r.dz_extent[k] = none;
+  }
+  r.spare = at.take(s.spare);
   r.z = at.take(s.z);
-  r.dz = at.take(s.dz);
   r.dy = at.take(s.dy);
   r.row = at.take(s.row);
   r.partial = partial ? partial + t * s.partial : nullptr;
-  r.key = TileKey{-1, 0, 0, 0, false, -1, 0};
   return r;
 }
 
@@ -343,7 +345,16 @@ void cell_backward(const CellCall* q) {
     pack(f, true);
     for (const auto& phase : p.backward) {
       for (long n = part.from; n < part.to; ++n)
-        for (int k : phase) {
+        for (size_t e = 0; e < phase.size();) {
+          if (int count = bundle_at(p, phase, e)) {
+            int codes[BUNDLE], asked = 0;
+            for (int q = 0; q < count; ++q)
+              if (want[p.code[phase[e + q]].out]) codes[asked++] = phase[e + q];
+            if (asked) bundle_backward(f, mine, codes, asked, n, sizes.bias_at);
+            e += count;
+            continue;
+          }
+          int k = phase[e++];
           if (k < 0) {  // computed anew
             again(f, mine, p.code[-1 - k], n, coef.data());
             continue;

@@ -16,8 +16,9 @@ static const Depthwise* depthwise_of(const Instruction& s) {
 }
 
 // Rows of the output worked on together, so that they stay in the first-level cache.
-INLINE int chunk_rows(const Map& out) {
-  int rows = 256 / out.width;
+INLINE int chunk_rows(const Map& in, const Map& out) {
+  int wide = in.nb > out.nb ? in.nb : out.nb;
+  int rows = 256 / wide / out.width;
   if (rows < 1) rows = 1;
   return rows < out.height ? rows : out.height;
 }
@@ -96,7 +97,7 @@ static void pool_forward(const Frame& f, Thread& t, const Instruction& s, long n
                          bool moments) {
   const Map &in = f.p.maps[f.p.heads[s.src].map], &out = f.p.maps[s.out];
   moments = moments && out.moments;
-  build_tile(f, t, s.src, s.border, s.pooling == MAXIMUM, n);
+  const V* tile = build_tile(f, t, s.src, s.border, s.pooling == MAXIMUM, n);
   long pitch = in.width + 2 * s.border, size = pitch * (in.height + 2 * s.border);
   int off = s.border - s.pad;
   real* inverse = (real*)t.row;
@@ -106,7 +107,7 @@ static void pool_forward(const Frame& f, Thread& t, const Instruction& s, long n
       if (s.pooling == AVERAGE)
         for (int j = 0; j < out.width; ++j)
           inverse[j] = (real)1 / (real)(counted(i, s, in.height) * counted(j, s, in.width));
-      const V* x = t.tile + b * size + (off + (long)i * s.stride) * pitch + off;
+      const V* x = tile + b * size + (off + (long)i * s.stride) * pitch + off;
       if (s.kernel == 3)
         pool_row(s.pooling, x, pitch, 3, s.stride, y + (long)i * out.width, out.width, inverse);
       else
@@ -122,8 +123,8 @@ static void pool_forward(const Frame& f, Thread& t, const Instruction& s, long n
 }
 
 // One piece of dense convolution for output rows i0 to i1 from the tile, or from `z` (pointwise).
-static void piece_forward(const Frame& f, Thread& t, const Instruction& s, const Piece& q, long n,
-                          int i0, int i1, const V* z, long zstride) {
+static void piece_forward(const Frame& f, const V* tile, const Instruction& s, const Piece& q,
+                          long n, int i0, int i1, const V* z, long zstride) {
   const Map &in = f.p.maps[f.p.heads[s.src].map], &out = f.p.maps[s.out];
   int o0 = q.first / L, o1 = blocks(q.last);
   bool whole = q.first % L == 0 && (q.last % L == 0 || q.last == out.channels);
@@ -150,7 +151,7 @@ static void piece_forward(const Frame& f, Thread& t, const Instruction& s, const
       long at = z ? 0 : (long)i0 * in.width;
       int zero = 0;
       Taps taps{1, &at, &zero};
-      product(1, e - a, z ? z : t.tile, z ? zstride : in.hw, 0, in.channels, taps, w + a, out.nb,
+      product(1, e - a, z ? z : tile, z ? zstride : in.hw, 0, in.channels, taps, w + a, out.nb,
               bias, y + a * out.hw + (long)i0 * out.width, out.hw, 1, (i1 - i0) * out.width, masked);
       continue;
     }
@@ -163,7 +164,7 @@ static void piece_forward(const Frame& f, Thread& t, const Instruction& s, const
         at[k] = (s.border - q.pad_h + (long)i * q.stride + k / q.kernel * q.dilation) * pitch +
                 s.border - q.pad_w + k % q.kernel * q.dilation;
       Taps taps{taps_n, at.data(), index.data()};
-      product(q.stride, e - a, t.tile, size, 0, in.channels, taps, w + a, out.nb, bias,
+      product(q.stride, e - a, tile, size, 0, in.channels, taps, w + a, out.nb, bias,
               y + a * out.hw + (long)i * out.width, out.hw, 1, out.width, masked);
     }
   }
@@ -174,11 +175,11 @@ static void stage_forward(const Frame& f, Thread& t, const Instruction& s, long 
   if (s.pooling != LINEAR) return pool_forward(f, t, s, n, image, moments);
   const Map &in = f.p.maps[f.p.heads[s.src].map], &out = f.p.maps[s.out];
   moments = moments && out.moments;
-  build_tile(f, t, s.src, s.border, false, n);
+  const V* tile = build_tile(f, t, s.src, s.border, false, n);
   long pitch = in.width + 2 * s.border, size = pitch * (in.height + 2 * s.border);
-  int rows = chunk_rows(out), off = s.border - s.pad;
+  int rows = chunk_rows(in, out), off = s.border - s.pad;
   const Depthwise* d = s.dw >= 0 ? depthwise_of(s) : nullptr;
-  Moments* q = (Moments*)t.tile2;
+  Moments* q = (Moments*)t.spare;
   for (int i0 = 0; i0 < out.height; i0 += rows) {
     int i1 = i0 + rows < out.height ? i0 + rows : out.height;
     long px = (long)(i1 - i0) * out.width, zstride = (long)rows * out.width;
@@ -188,13 +189,13 @@ static void stage_forward(const Frame& f, Thread& t, const Instruction& s, long 
                      ? load_lanes(f.tensor(s.dw_bias) + b * L, lanes_of(in.channels, b))
                      : (V){};
         V* z = s.pieces.empty() ? f.block(s.out, n, b) + (long)i0 * out.width : t.z + b * zstride;
-        d->rows(t.tile + b * size + (off + (long)i0 * s.stride) * pitch + off, pitch,
+        d->rows(tile + b * size + (off + (long)i0 * s.stride) * pitch + off, pitch,
                 f.packed + s.packed_dw + (long)b * s.kernel * s.kernel, bias, z, out.width, i1 - i0,
-                out.width);
+                out.width, false);
       }
     }
     for (const Piece& piece : s.pieces)
-      piece_forward(f, t, s, piece, n, i0, i1, d ? t.z : nullptr, zstride);
+      piece_forward(f, tile, s, piece, n, i0, i1, d ? t.z : nullptr, zstride);
     if (moments)
       for (int o = 0; o < out.nb; ++o) {
         const V* y = f.block(s.out, n, o) + (long)i0 * out.width;
@@ -232,6 +233,7 @@ static void sum_forward(const Frame& f, const Instruction& s, long n, const doub
       UNROLL for (int p = 0; p < WB; ++p) acc[p] = bias;
       for (const Term& t : plain) {
         V k = t.k;
+        soon(t.x + i + AHEAD, WB);
         UNROLL for (int p = 0; p < WB; ++p) acc[p] += t.x[i + p] * k;
       }
       UNROLL for (int p = 0; p < WB; ++p) y[i + p] = acc[p];

@@ -24,6 +24,12 @@ typedef integer M __attribute__((vector_size(VECTOR_BYTES), may_alias));
 constexpr bool WIDE = VECTOR_BYTES >= 64;
 
 INLINE V splat(real s) { return s - (V){}; }
+// Asks for memory that is read soon: what is kept comes from far away, in pages of its own.
+INLINE void soon(const V* p) { __builtin_prefetch((const void*)p, 0, 2); }
+INLINE void soon(const V* p, long n) {
+  for (long q = 0; q < n; q += 64 / (long)sizeof(V) > 0 ? 64 / (long)sizeof(V) : 1) soon(p + q);
+}
+constexpr long AHEAD = 2048 / sizeof(V);
 INLINE V load_some(const real* p, int n) {
   V v = {};
   std::memcpy(&v, p, n * sizeof(real));

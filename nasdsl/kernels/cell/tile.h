@@ -54,11 +54,31 @@ struct TileKey {
   }
 };
 
+// The extent of bordered images: as long as it stays, so does the border.
+struct Extent {
+  int height, width, border;
+  long blocks;
+  bool holds(const Extent& o) const {
+    return height == o.height && width == o.width && border == o.border && blocks >= o.blocks;
+  }
+};
+
+// A copy of an image in use again and again.
+struct Tile {
+  V* at;
+  TileKey key;
+  Extent extent;
+};
+
+enum { TILES = 3, BUNDLE = 4 };
+
 // What a thread works with.
 struct Thread {
-  V *tile, *tile2, *z, *dz, *dy, *row;
-  V* partial;  // gradients of packed weights
-  TileKey key;
+  Tile tiles[TILES];    // with a border of zeros, with one below every number, without one
+  V* dz[BUNDLE];        // gradients of depthwise outputs, with a border
+  Extent dz_extent[BUNDLE];
+  V *spare, *z, *dy, *row;
+  V* partial;           // gradients of packed weights
 };
 
 INLINE V outside_pixel(const Frame& f, const Map& m, const real* base, const int64_t* s, long n,
@@ -67,42 +87,61 @@ INLINE V outside_pixel(const Frame& f, const Map& m, const real* base, const int
   return load_lanes(base + n * s[0] + i * s[2] + j * s[3] + (long)b * L, lanes_of(m.channels, b));
 }
 
-// The image of a head with a border, in thread.tile; `low`: the border is below every number.
-static void build_tile(const Frame& f, Thread& t, int head, int border, bool low, long n) {
+// Zeroes, or sets to `edge`, the border of images that stand behind each other.
+static void set_border(V* to, const Extent& e, V edge) {
+  long pitch = e.width + 2 * e.border, size = pitch * (e.height + 2 * e.border);
+  for (long b = 0; b < e.blocks; ++b, to += size) {
+    for (long q = 0; q < e.border * pitch; ++q) to[q] = to[size - 1 - q] = edge;
+    for (int i = 0; i < e.height; ++i) {
+      V* row = to + (i + e.border) * pitch;
+      for (int j = 0; j < e.border; ++j) row[j] = row[pitch - 1 - j] = edge;
+    }
+  }
+}
+
+// The image of a head with a border; `low`: the border is below every number.
+static const V* build_tile(const Frame& f, Thread& t, int head, int border, bool low, long n) {
   const Head& h = f.p.heads[head];
+  Tile& tile = t.tiles[border == 0 ? 2 : low ? 1 : 0];
   TileKey key{h.map, h.bn, h.act, border, low, n, h.slope};
-  if (t.key == key) return;
-  t.key = key;
+  if (tile.key == key) return tile.at;
+  tile.key = key;
   const Map& m = f.p.maps[h.map];
+  Extent extent{m.height, m.width, border, m.nb};
+  if (border && !tile.extent.holds(extent)) {
+    set_border(tile.at, extent, low ? splat(-std::numeric_limits<real>::infinity()) : (V){});
+    tile.extent = extent;
+  }
   long pitch = m.width + 2 * border, size = pitch * (m.height + 2 * border);
-  V edge = low ? splat(-std::numeric_limits<real>::infinity()) : (V){};
   real slope = h.slope;
   for (int b = 0; b < m.nb; ++b) {
-    V* to = t.tile + b * size;
-    for (long q = 0; q < border * pitch; ++q) to[q] = to[size - 1 - q] = edge;
+    V* to = tile.at + b * size;
     V scale = f.scale[f.p.head_at[head] + b], shift = f.shift[f.p.head_at[head] + b];
     const V* image = m.place == OUTSIDE ? nullptr : f.block(h.map, n, b);
     const real* base = m.place == OUTSIDE ? f.tensor(m.at) : nullptr;
     const int64_t* s = m.place == OUTSIDE ? f.c.strides + 4 * m.at : nullptr;
-    for (int i = 0; i < m.height; ++i) {
-      V* row = to + (i + border) * pitch;
-      for (int j = 0; j < border; ++j) row[j] = row[pitch - 1 - j] = edge;
-      row += border;
-      const V* in = image ? image + (long)i * m.width : row;
-      if (!image)
-        for (int j = 0; j < m.width; ++j) row[j] = outside_pixel(f, m, base, s, n, b, i, j);
-      if (h.bn >= 0) {
-        if (h.act == RELU)
-          for (int j = 0; j < m.width; ++j) row[j] = activate(in[j] * scale + shift, RELU, 0);
+    const int width = m.width, height = m.height, act = h.act;
+    const bool normed = h.bn >= 0;
+    for (int i = 0; i < height; ++i) {
+      V* row = to + (i + border) * pitch + border;
+      const V* in = image ? image + (long)i * width : row;
+      if (image)
+        soon(in + AHEAD, width);
+      else
+        for (int j = 0; j < width; ++j) row[j] = outside_pixel(f, m, base, s, n, b, i, j);
+      if (normed) {
+        if (act == RELU)
+          for (int j = 0; j < width; ++j) row[j] = activate(in[j] * scale + shift, RELU, 0);
         else
-          for (int j = 0; j < m.width; ++j) row[j] = activate(in[j] * scale + shift, h.act, slope);
-      } else if (h.act == RELU) {
-        for (int j = 0; j < m.width; ++j) row[j] = activate(in[j], RELU, 0);
-      } else if (h.act != NONE || image) {
-        for (int j = 0; j < m.width; ++j) row[j] = activate(in[j], h.act, slope);
+          for (int j = 0; j < width; ++j) row[j] = activate(in[j] * scale + shift, act, slope);
+      } else if (act == RELU) {
+        for (int j = 0; j < width; ++j) row[j] = activate(in[j], RELU, 0);
+      } else if (act != NONE || image) {
+        for (int j = 0; j < width; ++j) row[j] = activate(in[j], act, slope);
       }
     }
   }
+  return tile.at;
 }
 
 // ---- packing of weights
