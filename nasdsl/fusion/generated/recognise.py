@@ -135,14 +135,25 @@ class _Reader:
         place = "kept" if len(value) != 1 else "passing"
         index = self.map(name, channels, place)
         self.whole.add(index)
-        terms = []
+        terms: dict[int, list[int]] = {}
         for term in value:
             self.coefs.append(Coef(constant=term.constant, factors=term.factors))
             source = term.head
             if self.maps[source.map].place == "input":
                 source = replace(source, map=self.imported(source.map))
-            terms.append(self.head(replace(source, coef=len(self.coefs) - 1)))
-        self.code.append(Sum(out=index, terms=tuple(terms)))
+            root = self.root(source.map)
+            terms.setdefault(root, []).append(self.head(replace(source, coef=len(self.coefs) - 1)))
+        # Edge by edge, so that what an edge makes is still at hand.
+        for k, part in enumerate(terms.values() or ([],)):
+            self.code.append(Sum(out=index, terms=tuple(part), adds=k > 0))
+        return index
+
+    def root(self, index: int) -> int:
+        """The state or input that a map is made from by stages and pools alone."""
+        while index not in self.whole:
+            step = next(s for s in self.code if s.out == index)
+            assert isinstance(step, Stage | Pool)
+            index = self.heads[step.source].map
         return index
 
     def imported(self, index: int) -> int:

@@ -128,10 +128,11 @@ class Pool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sum:
-    """Weighted heads added up."""
+    """Weighted heads added up; `adds`: to what an earlier sum has put there."""
 
     out: int
     terms: tuple[int, ...]
+    adds: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +217,7 @@ class Region:
                 kind = "max" if step.largest else "mean"
                 return f"{kind}({self._head(step.source)}; {step.kernel} stride {step.stride})"
             case Sum():
-                return f"sum({', '.join(self._head(t) for t in step.terms)})"
+                return f"{'add' if step.adds else 'sum'}({', '.join(self._head(t) for t in step.terms)})"
             case Gather():
                 return f"gather({', '.join(self._run(r) for r in step.runs)})"
 

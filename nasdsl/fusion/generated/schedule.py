@@ -44,38 +44,72 @@ def sources(region: Region, step: Instruction) -> Iterator[tuple[int, bool]]:
                 yield run.map, False
 
 
-def schedule(region: Region) -> Schedule:
-    """As few phases as there can be; every map is made shortly before it is read."""
-    made = {step.out: k for k, step in enumerate(region.code)}
-    level: dict[int, int] = {}
-    depth: dict[int, int] = {}
+@dataclass(frozen=True, slots=True)
+class _Wires:
+    """Who makes and who reads each map; an instruction belongs to the first sum that needs it."""
+
+    region: Region
+    makers: dict[int, list[int]]
+    #: Readers and whether they wait for the statistics of all images.
+    readers: dict[int, list[tuple[int, bool]]]
+    #: What each sum needs that none before it does, itself last; then what no sum needs.
+    groups: tuple[tuple[int, ...], ...]
+
+
+def _wires(region: Region) -> _Wires:
+    makers: dict[int, list[int]] = {}
+    readers: dict[int, list[tuple[int, bool]]] = {}
     for k, step in enumerate(region.code):
-        level[k] = depth[k] = 0
+        makers.setdefault(step.out, []).append(k)
         for source, waits in sources(region, step):
-            if source in made:
-                level[k] = max(level[k], level[made[source]] + waits)
-    _late(region, level)
+            readers.setdefault(source, []).append((k, waits))
+    grouped: set[int] = set()
+    groups = []
+
+    def take(k: int) -> list[int]:
+        if k in grouped:
+            return []
+        grouped.add(k)
+        before = [take(m) for s, _ in sources(region, region.code[k]) for m in makers.get(s, ())]
+        return [*(m for one in before for m in one), k]
+
     for k, step in enumerate(region.code):
-        depth[k] = 0
-        for source, _ in sources(region, step):
-            if source in made and level[made[source]] == level[k]:
-                depth[k] = max(depth[k], depth[made[source]] + 1)
-    forward = _phases(region, region.code, level, depth)
+        if isinstance(step, Sum):
+            groups.append(tuple(sorted(take(k))))
+    groups.append(tuple(k for k in range(len(region.code)) if k not in grouped))
+    return _Wires(region, makers, readers, tuple(groups))
+
+
+def schedule(region: Region) -> Schedule:
+    """Sum by sum: what is made is read soon, while it is still at hand.
+
+    The stages of one sum begin in the phase in which the sum before is taken.
+    """
+    wires = _wires(region)
     return Schedule(
-        code=(*region.code, *region.reloads), forward=forward, backward=_backward(region, made)
+        code=(*region.code, *region.reloads),
+        forward=_forward(wires),
+        backward=_backward(wires),
     )
 
 
-def _late(region: Region, level: dict[int, int]) -> None:
-    """Puts every instruction off until its map is needed: what is made is then still at hand."""
-    readers: dict[int, list[tuple[int, bool]]] = {}
-    for k, step in enumerate(region.code):
-        for source, waits in sources(region, step):
-            readers.setdefault(source, []).append((k, waits))
-    last = max(level.values(), default=0)
-    for k in reversed(range(len(region.code))):
-        found = readers.get(region.code[k].out, [])
-        level[k] = min((level[r] - waits for r, waits in found), default=last)
+def _forward(wires: _Wires) -> tuple[tuple[int, ...], ...]:
+    region = wires.region
+    level: dict[int, int] = {}
+    depth: dict[int, int] = {}
+    begin = 0
+    for group in wires.groups:
+        for k in group:
+            step = region.code[k]
+            before = [
+                (m, waits) for s, waits in sources(region, step) for m in wires.makers.get(s, ())
+            ]
+            # Sums that add to a map go in order.
+            before += [(m, False) for m in wires.makers[step.out] if m < k]
+            level[k] = max([begin, *(level[m] + waits for m, waits in before)])
+            depth[k] = max((depth[m] + 1 for m, _ in before if level[m] == level[k]), default=0)
+        begin = max(begin, *(level[k] for k in group)) if group else begin
+    return _phases(region, region.code, level, depth)
 
 
 def _phases(
@@ -101,22 +135,22 @@ def _reading(region: Region, step: Instruction) -> tuple[int, int, str]:
     return -1, 0, ""
 
 
-def _backward(region: Region, made: dict[int, int]) -> tuple[tuple[int, ...], ...]:
-    readers: dict[int, list[tuple[int, bool]]] = {}
-    for k, step in enumerate(region.code):
-        for source, waits in sources(region, step):
-            readers.setdefault(source, []).append((k, waits))
+def _backward(wires: _Wires) -> tuple[tuple[int, ...], ...]:
+    region = wires.region
     level: dict[int, int] = {}
+    begin = 0
+    for group in (wires.groups[-1], *reversed(wires.groups[:-1])):
+        for k in reversed(group):
+            found = wires.readers.get(region.code[k].out, [])
+            level[k] = max([begin, *(level[r] + waits for r, waits in found)])
+        begin = max(begin, *(level[k] for k in group)) if group else begin
+    _later(region, level)
     depth: dict[int, int] = {}
     for k in reversed(range(len(region.code))):
-        found = readers.get(region.code[k].out, [])
-        level[k] = max((level[r] + waits for r, waits in found), default=0)
-        depth[k] = max((depth[r] + 1 for r, _ in found if level[r] == level[k]), default=0)
-    _later(region, level)
-    for k in reversed(range(len(region.code))):
-        found = readers.get(region.code[k].out, [])
+        found = wires.readers.get(region.code[k].out, [])
         depth[k] = max((depth[r] + 1 for r, _ in found if level[r] == level[k]), default=0)
     phases = _phases(region, region.code, level, depth)
+    made = {step.out: k for k, step in enumerate(region.code)}
     # What is not kept is computed anew in front of its first reader.
     again = dict(made)
     for k, step in enumerate(region.reloads):

@@ -311,7 +311,7 @@ class _Words:
                     out += [step.kernel, 1, step.stride, step.pad, borders[k]]
                     out += [int(step.include_pad), -1, -1, 0]
                 case Sum():
-                    out += [2, step.out, len(step.terms), *step.terms]
+                    out += [2, step.out, int(step.adds), len(step.terms), *step.terms]
                 case Gather():
                     out += [3, step.out, len(step.runs)]
                     for run in step.runs:

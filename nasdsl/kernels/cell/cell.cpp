@@ -127,7 +127,7 @@ std::vector<char> wanted(const Frame& f) {
     } else {
       for (const Run& r : s.runs) yes = yes || (r.map >= 0 && want[r.map]);
     }
-    want[s.out] = yes;
+    want[s.out] = want[s.out] || yes;
   }
   return want;
 }

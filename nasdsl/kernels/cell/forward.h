@@ -230,7 +230,7 @@ static void sum_forward(const Frame& f, const Instruction& s, long n, const doub
     long i = 0;
     for (; i + WB <= out.hw; i += WB) {
       V acc[WB];
-      UNROLL for (int p = 0; p < WB; ++p) acc[p] = bias;
+      UNROLL for (int p = 0; p < WB; ++p) acc[p] = s.adds ? y[i + p] + bias : bias;
       for (const Term& t : plain) {
         V k = t.k;
         soon(t.x + i + AHEAD, WB);
@@ -239,7 +239,7 @@ static void sum_forward(const Frame& f, const Instruction& s, long n, const doub
       UNROLL for (int p = 0; p < WB; ++p) y[i + p] = acc[p];
     }
     for (; i < out.hw; ++i) {
-      V acc = bias;
+      V acc = s.adds ? y[i] + bias : bias;
       for (const Term& t : plain) acc += t.x[i] * t.k;
       y[i] = acc;
     }

@@ -61,6 +61,7 @@ struct Instruction {
   std::vector<Piece> pieces;
   long packed_dw;
   // sum
+  bool adds;
   std::vector<int> terms;
   // gather
   std::vector<Run> runs;
@@ -182,6 +183,7 @@ static Program decode(const int64_t* words) {
         p.packed_back += taps * (q.last - q.first) * blocks(cin);
       }
     } else {
+      i.adds = i.kind == SUM && w.next();
       int n = w.next();
       if (i.kind == SUM) {
         i.terms.resize(n);
