@@ -1,0 +1,1 @@
+"""Whole cells as one generated program forward and one backward."""

@@ -1,0 +1,1 @@
+"""Kernels in C++, built on first use with the system's compiler."""

@@ -1,0 +1,104 @@
+"""From C++ source to a shared object, built once and kept by its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from nasdsl.kernels.cache import folder, locked
+from nasdsl.kernels.level import Level
+from nasdsl.kernels.toolchain import Missing, Toolchain
+
+#: No -ffast-math: sums keep their order, NaN and infinities mean what they mean.
+FLAGS = (
+    "-std=c++17",
+    "-O3",
+    "-fno-predictive-commoning",
+    "-shared",
+    "-fPIC",
+    "-fvisibility=default",
+    "-Wno-psabi",
+)
+
+#: A line of progress for people.
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """What one shared object is made of: files by name, the one compiled, macros."""
+
+    files: Mapping[str, str]
+    main: str
+    defines: tuple[str, ...]
+
+    def digest(self, flags: tuple[str, ...], compiler: str) -> str:
+        """Changes with the source, the flags and the compiler."""
+        made = hashlib.sha256()
+        for name in sorted(self.files):
+            made.update(f"{name}\0{self.files[name]}\0".encode())
+        made.update("\0".join((self.main, *self.defines, *flags, compiler)).encode())
+        return made.hexdigest()[:32]
+
+
+def sources(package: str) -> dict[str, str]:
+    """The C++ files of a folder of this package."""
+    found = {}
+    for entry in resources.files("nasdsl.kernels").joinpath(package).iterdir():
+        if entry.name.endswith((".h", ".cpp")):
+            found[entry.name] = entry.read_text(encoding="utf-8")
+    return found
+
+
+def build(
+    unit: Unit,
+    compiler: Toolchain,
+    level: Level,
+    *,
+    extra: tuple[str, ...] = (),
+    progress: Progress | None = None,
+) -> Path | Missing:
+    """The shared object of a unit; Missing, with what the compiler said, where it fails."""
+    threads = ("-fopenmp",) if compiler.threads else ("-Wno-unknown-pragmas",)
+    flags = (*FLAGS, *threads, *level.flags, *extra)
+    name = unit.digest(flags, compiler.version)
+    kept = folder() / "kernels" / name
+    made = kept / "kernels.so"
+    try:
+        if made.exists():
+            return made
+        kept.mkdir(parents=True, exist_ok=True)
+        with locked(kept / "lock"):
+            if not made.exists():
+                if progress is not None:
+                    progress(f"building kernels for {level.name} (once for this machine)")
+                return _compile(unit, compiler.command, flags, made)
+    except OSError as error:
+        return Missing(reason=f"kernels cannot be kept in {kept}: {error.strerror or error}")
+    return made
+
+
+def _compile(
+    unit: Unit, command: tuple[str, ...], flags: tuple[str, ...], made: Path
+) -> Path | Missing:
+    with tempfile.TemporaryDirectory(dir=made.parent) as where:
+        for name, text in unit.files.items():
+            Path(where, name).write_text(text, encoding="utf-8")
+        out = Path(where, "out.so")
+        defines = [f"-D{d}" for d in unit.defines]
+        call = [*command, *flags, *defines, str(Path(where, unit.main)), "-o", str(out)]
+        try:
+            done = subprocess.run(call, capture_output=True, text=True, timeout=600, check=False)
+        except subprocess.TimeoutExpired:
+            return Missing(reason="the compiler did not finish in ten minutes")
+        if done.returncode != 0 or not out.exists():
+            lines = [line for line in done.stderr.splitlines() if "error" in line]
+            said = lines[0] if lines else f"exit status {done.returncode}"
+            return Missing(reason=f"the compiler failed: {said}")
+        out.replace(made)  # whole or not there, whoever looks
+    return made
