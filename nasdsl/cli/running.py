@@ -11,6 +11,9 @@ import click
 from nasdsl.cli import given, plugged
 from nasdsl.cli.boundary import STOPPED, Failure, guarded, say, width
 
+#: Those of `nasdsl.fusion.profile`, which is not loaded for `--help`.
+PROFILES = ("balanced", "memory", "launch", "reference")
+
 
 def pairs(
     context: click.Context, option: click.Parameter, given: tuple[str, ...]
@@ -51,6 +54,8 @@ def _shared(f: Any) -> Any:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Run folder [default: runs/…].")
 @click.option("--no-retrain", is_flag=True, help="Search only.")
+@click.option("--profile", type=click.Choice(PROFILES), help="How the supernet runs, never what it "
+              "computes [default: balanced; of a run folder: its own].")  # fmt: skip
 @plugged.option
 @click.option("--resume", is_flag=True, help="TARGET is a run folder; go on where it stopped.")
 @click.option("--dry-run", is_flag=True, help="Say what would be run; write nothing.")
@@ -70,6 +75,7 @@ def run(
     seed: int,
     out: Path | None,
     no_retrain: bool,
+    profile: str | None,
     resume: bool,
     dry_run: bool,
     wall_limit: float | None,
@@ -97,6 +103,7 @@ def run(
         plan = reopen(existing, run_plugins=True)
         device = existing.read("run.json")["device"] if device == "auto" else device
         threads = threads or existing.read("run.json")["threads"]
+        profile = profile or existing.read("run.json").get("profile", "reference")
     else:
         names = {
             "space": space, "recipe": recipe, "dataset": dataset, "split": split, "train": train,
@@ -117,6 +124,7 @@ def run(
         form=form,
         no_retrain=no_retrain,
         wall_limit=wall_limit,
+        profile=profile or PROFILES[0],
     )
 
 
@@ -131,6 +139,7 @@ def _execute(
     form: str,
     no_retrain: bool,
     wall_limit: float | None,
+    profile: str,
 ) -> None:
     import torch
 
@@ -143,6 +152,7 @@ def _execute(
     torch.set_num_threads(threads or runs.threads_for(plan))
     options = runs.Options(
         device=runs.device_of(device),
+        profile=profile,
         data_dir=data_dir,
         retrain=not no_retrain,
         wall_limit=wall_limit,
