@@ -100,7 +100,13 @@ def _steps(order: Order, profile: str, layout: str) -> Variant:
     space = driver.space(loaded, None, order.parameters)
     sampler = None
     if order.recipe is not None:
-        names = {"space": None, "recipe": order.recipe, "dataset": DATA, "split": None, "train": None}
+        names = {
+            "space": None,
+            "recipe": order.recipe,
+            "dataset": DATA,
+            "split": None,
+            "train": None,
+        }
         made = plans.make(loaded, names=names, parameters=order.parameters, changes={}, seed=0)
         sampler = compose(made.recipe).sampler
     mode = "one_path" if sampler is not None and sampler.one_hot else "dense"

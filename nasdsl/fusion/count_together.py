@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nasdsl.fusion.norms import counted, normalised, shared
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from nasdsl.fusion.norms import counted
 from nasdsl.fusion.rewriting import Ran, Work
 
 
@@ -35,8 +37,8 @@ def opened(work: Work) -> list[str]:
     """Paths of the batch-norms that run as functions, in order."""
     found: list[str] = []
     for node in work.graph.nodes:
-        if node.target in (normalised, shared):
+        if node.op == "call_function" and node.target is not counted:
             for arg in node.all_input_nodes:
-                if arg.op == "get_attr":
+                if arg.op == "get_attr" and isinstance(work.module(arg), _BatchNorm):
                     found.append(str(arg.target))
     return found

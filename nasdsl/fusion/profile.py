@@ -9,11 +9,14 @@ from types import MappingProxyType
 from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.fusion.common import Common
 from nasdsl.fusion.count_together import CountTogether
+from nasdsl.fusion.depthwise_backward import DepthwiseBackward
 from nasdsl.fusion.drop_none import DropNone
 from nasdsl.fusion.fold_weights import FoldWeights
+from nasdsl.fusion.gram_fold import GramFold
 from nasdsl.fusion.join_sums import JoinSums
 from nasdsl.fusion.layout import ChannelsLast
 from nasdsl.fusion.open_modules import OpenModules
+from nasdsl.fusion.recompute_hidden import RecomputeHidden
 from nasdsl.fusion.rewriting import Pass
 
 
@@ -36,6 +39,9 @@ _GRAPH: tuple[Pass, ...] = (
     Common(),  # before weights go into norms: then equal norms would differ
     FoldWeights(),  # before sums are joined: what is folded is no product any more
     JoinSums(),  # after both
+    GramFold(),  # sums are known, weights are folded
+    RecomputeHidden(),  # before convolutions are no modules any more
+    DepthwiseBackward(),  # behind what looks for convolutions
     CountTogether(),  # when it is known which batch-norms are opened
     ChannelsLast(),  # at the head, in front of all
 )
