@@ -33,16 +33,19 @@ def compile(
     *,
     mode: str = "dense",
     seed: int = 0,
+    profile: str = "reference",
     **parameters: Any,
 ) -> Supernet:
     """The supernet of a space: a module `net(x, mix)`, `x (n, c, h, w)`, logits `(n, classes)`.
 
     `parameters` are the space's own (`C=8, layers=4`). `net.tables` says what a mix holds,
-    `net.uniform()` gives one. Raises CompileError, UnknownName, NotExecutable.
+    `net.uniform()` gives one. `profile` says how it runs: `balanced`, `memory`, `launch` or
+    `reference`; `net.under(profile)` is the same supernet in another.
+    Raises CompileError, UnknownName, UnknownProfile, NotExecutable.
     """
     from nasdsl.codegen.supernet import Supernet
 
-    return Supernet(_space(path, space, parameters), mode=mode, seed=seed)
+    return Supernet(_space(path, space, parameters), mode=mode, seed=seed, profile=profile)
 
 
 def network(
@@ -78,6 +81,7 @@ def search(
     seed: int = 0,
     folder: str | Path | None = None,
     device: str = "cpu",
+    profile: str = "balanced",
     data_dir: str | Path | None = None,
     retrain: bool = True,
     changes: dict[str, Any] | None = None,
@@ -88,6 +92,7 @@ def search(
     Nothing is written without `folder`. `changes` are run lengths: `{"epochs": 10}`.
     Raises CompileError, UnknownName, PlanError, DataError.
     """
+    from nasdsl.fusion.profile import profile as profile_of
     from nasdsl.training import plan, run
     from nasdsl.training.data import inputs
 
@@ -101,6 +106,7 @@ def search(
     )
     options = run.Options(
         device=run.device_of(device),
+        profile=profile_of(profile).name,
         data_dir=Path(data_dir) if data_dir is not None else None,
         retrain=retrain,
     )

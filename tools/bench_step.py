@@ -1,123 +1,368 @@
-"""One training step of a supernet, measured: CPU time, dispatched kernels, saved bytes.
+"""One training step of a supernet under every profile, measured in one process.
 
     python tools/bench_step.py                      DARTS, C=16, 8 cells, batch 16, 32x32
     python tools/bench_step.py --space nasbench201 --batch 32 --json
+    python tools/bench_step.py --space darts --recipe gdas
+    python tools/bench_step.py --bilevel            the whole step of a search
+    python tools/bench_step.py --write-readme       the table in README.md, all of its spaces
 
-A step is one forward and backward pass of all weights and alphas. Counting rules: kernels are
-dispatched operators without views and allocations; saved bytes are unique storages kept for the
-backward pass, parameters excluded. Times are the minimum and median of interleaved repeats,
-because other work on the machine only ever adds.
+A step is one forward and backward pass of all weights and alphas; with --bilevel it is a step of
+the recipe: both passes, both optimizers, clipping, meters. With --recipe the mix is its sampler's.
+Variants run in turn, so that other work on the machine falls on all of them; times are of this
+process and one thread, minimum and median, with the spread (the middle half) beside it. `plain` is
+the reference profile in the plain layout. Counts follow `nasdsl/fusion/counting.py`, predictions
+`nasdsl/fusion/roofline.py`. Errors are relative norms: of a profile in float64 against the
+reference, and in float32 against the reference in float64, of the output and of the worst gradient.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
+import platform
 import statistics
+import sys
 import time
-from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from nasdsl import driver
 from nasdsl.codegen.supernet import Supernet
+from nasdsl.fusion.counting import count, kept
+from nasdsl.fusion.profile import PROFILES
+from nasdsl.fusion.roofline import Machine, measured, now, synchronize
+from nasdsl.ir.shape import Shape
+from nasdsl.oneshot.compose import compose
+from nasdsl.training import plan as plans
+from nasdsl.training.data.batches import Images
+from nasdsl.training.data.inputs import Inputs
+from nasdsl.training.data.normalize import Channels
+from nasdsl.training.data.splits import Splits
+from nasdsl.training.search import Search
 
-#: Operators that move no data: views, allocations, bookkeeping.
-FREE = frozenset(
-    "view _unsafe_view reshape expand slice select unbind split detach alias permute transpose t "
-    "unsqueeze squeeze as_strided empty empty_like empty_strided new_empty new_empty_strided "
-    "zeros zeros_like new_zeros ones_like lift_fresh _local_scalar_dense is_same_size".split()
+sys.path.insert(0, str(Path(__file__).parent))
+
+#: Whose images a recipe's space takes; random ones stand in for them.
+DATA = "cifar10"
+LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is measured."""
+
+    space: str
+    parameters: dict[str, str]
+    batch: int = 16
+    recipe: str | None = None
+    bilevel: bool = False
+    profiles: tuple[str, ...] = tuple(PROFILES)
+    repeats: int = 5
+    threads: int = 1
+    device: str = "cpu"
+    errors: bool = True
+
+
+@dataclass(slots=True)
+class Variant:
+    """One way to run the step."""
+
+    profile: str
+    layout: str
+    step: Callable[[], Any]
+    forward: Callable[[], Any]
+    parameters: list[Tensor]
+    compiled: float
+    net: Supernet
+
+
+# ---- what is run
+
+
+def variants(order: Order) -> list[Variant]:
+    names = [("reference", "NCHW"), ("reference", "channels_last")]
+    names += [(p, "channels_last") for p in order.profiles if p != "reference"]
+    make = _whole_steps if order.bilevel else _steps
+    return [make(order, profile, layout) for profile, layout in names]
+
+
+def _steps(order: Order, profile: str, layout: str) -> Variant:
+    began = time.perf_counter()
+    loaded = driver.load(order.space)
+    space = driver.space(loaded, None, order.parameters)
+    sampler = None
+    if order.recipe is not None:
+        names = {
+            "space": None,
+            "recipe": order.recipe,
+            "dataset": DATA,
+            "split": None,
+            "train": None,
+        }
+        made = plans.make(loaded, names=names, parameters=order.parameters, changes={}, seed=0)
+        sampler = compose(made.recipe).sampler
+    mode = "one_path" if sampler is not None and sampler.one_hot else "dense"
+    net = Supernet(space, profile=profile, mode=mode)
+    net.planned()
+    compiled = time.perf_counter() - began
+    device = torch.device(order.device)
+    net.to(device=device, memory_format=LAYOUTS[layout])
+    data, y = _batch(space, order.batch, device)
+    noise = torch.Generator()
+
+    def forward() -> Tensor:
+        alphas = {
+            n: torch.zeros(t.shape, requires_grad=True, device=device)
+            for n, t in net.tables.items()
+        }
+        x = data
+        if x.dim() == 4:
+            x = x.contiguous(memory_format=LAYOUTS[layout])
+        if sampler is None:
+            mix, pick = {name: F.softmax(a, dim=-1) for name, a in alphas.items()}, None
+        else:
+            noise.manual_seed(0)
+            sample = sampler.sample(alphas, net.tables, noise, _start)
+            mix, pick = sample.mix, sample.pick
+        return _loss(net(x, mix, pick), y)
+
+    def step() -> None:
+        forward().backward()
+
+    return Variant(profile, layout, step, forward, list(net.parameters()), compiled, net)
+
+
+def _start(value: Any) -> float:
+    """The value of a schedule when it begins."""
+    return float(getattr(value, "start", value))
+
+
+def _loss(out: Tensor, y: Tensor) -> Tensor:
+    return F.cross_entropy(out, y) if out.dim() == 2 else out.square().mean()
+
+
+def _batch(space: Any, batch: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    inp, draw = space.supernet.inp, torch.Generator().manual_seed(0)
+    if inp.kind == "tokens":
+        x = torch.randint(0, 2, (batch, *inp.dims), generator=draw)
+    else:
+        x = torch.randn(batch, *inp.dims, generator=draw)
+    y = torch.arange(batch) % space.supernet.out.channels
+    return x.to(device), y.to(device)
+
+
+def _whole_steps(order: Order, profile: str, layout: str) -> Variant:
+    began = time.perf_counter()
+    loaded = driver.load(order.space)
+    names = {
+        "space": None, "recipe": order.recipe or "darts", "dataset": DATA, "split": None,
+        "train": None,
+    }  # fmt: skip
+    changes = {"batch": str(order.batch)}
+    made = plans.make(loaded, names=names, parameters=order.parameters, changes=changes, seed=0)
+    space = made.space()
+    images = _images(space.supernet.inp, space.supernet.out.channels, order)
+    task = Search(
+        space, made.recipe, images, seed=0, device=order.device, profile=profile,
+    )  # fmt: skip
+    task.session.layout = LAYOUTS[layout]
+    task.session.supernet.to(memory_format=LAYOUTS[layout])
+    task.session.supernet.planned()
+    compiled = time.perf_counter() - began
+    task.begin(0)
+
+    def step() -> None:
+        task.step(0, 0)
+
+    net = task.session.supernet
+    return Variant(profile, layout, step, step, list(net.parameters()), compiled, net)
+
+
+def _images(inp: Shape, classes: int, order: Order) -> Inputs:
+    draw, n = np.random.default_rng(0), 4 * order.batch
+
+    def put(number: int) -> Images:
+        x = draw.integers(0, 256, (number, *inp.dims), dtype=np.uint8)
+        half = (0.5,) * inp.channels
+        y = (np.arange(number) % classes).astype(np.int64)
+        return Images.put(x, y, Channels(mean=half, std=half), order.device)
+
+    parts = Splits(
+        search_train=np.arange(n // 2),
+        search_valid=np.arange(n // 2, n),
+        retrain_train=np.arange(n),
+    )
+    return Inputs(name="random", shape=inp, classes=classes, train=put(n), test=put(8), parts=parts)
+
+
+# ---- measuring
+
+
+def measure(order: Order) -> dict[str, Any]:
+    """Rows of all variants, and what they were measured on."""
+    torch.set_num_threads(order.threads)
+    device = torch.device(order.device)
+    machine = measured(device)
+    made = variants(order)
+    rows = []
+    for variant in made:
+        variant.step()
+        found = count(variant.step)
+        saved = None if order.bilevel else kept(variant.forward, variant.parameters)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            variant.step()
+        rows.append(
+            {
+                "profile": variant.profile,
+                "layout": variant.layout,
+                "kernels": found.total,
+                "saved_MB": None if saved is None else saved / 1e6,
+                "traffic_MB": found.traffic / 1e6,
+                "gflop": found.flops / 1e9,
+                "syncs": found.syncs,
+                "compile_s": variant.compiled,
+                "predicted_s": machine.predict(found.each),
+                "peak_MB": torch.cuda.max_memory_allocated(device) / 1e6
+                if device.type == "cuda"
+                else None,
+            }
+        )
+    times: list[list[float]] = [[] for _ in made]
+    for _ in range(order.repeats):
+        for found_times, variant in zip(times, made, strict=True):
+            synchronize(device)
+            began = now(device)
+            variant.step()
+            synchronize(device)
+            found_times.append(now(device) - began)
+    plain = min(times[0])
+    for row, found_times in zip(rows, times, strict=True):
+        middle = statistics.quantiles(found_times, n=4) if len(found_times) > 1 else [0, 0, 0]
+        row["time_min_s"] = min(found_times)
+        row["time_median_s"] = statistics.median(found_times)
+        row["time_spread_s"] = middle[2] - middle[0]
+        row["faster_than_plain"] = plain / min(found_times)
+        row["faster_than_channels_last"] = min(times[1]) / min(found_times)
+    if order.errors and not order.bilevel:
+        for row, error in zip(rows, errors(order, made), strict=True):
+            row |= error
+    return {
+        "space": order.space,
+        "parameters": order.parameters,
+        "recipe": order.recipe,
+        "bilevel": order.bilevel,
+        "batch": order.batch,
+        "repeats": order.repeats,
+        "rows": rows,
+    }
+
+
+def errors(order: Order, made: list[Variant]) -> list[dict[str, float]]:
+    """How far output and gradients are from the reference in float64, and in float32 from it."""
+    device = torch.device(order.device)
+    data, y = _batch(made[0].net.space, min(order.batch, 4), device)
+
+    def run(net: Supernet, kind: torch.dtype, layout: str) -> tuple[Tensor, list[Tensor]]:
+        net = copy.deepcopy(net).to(kind)
+        draw = torch.Generator().manual_seed(1)
+        mix, pick = {}, {}
+        for name, table in net.tables.items():
+            rows = torch.rand(table.shape, generator=draw, dtype=torch.float64)
+            mix[name] = rows.to(kind).to(device).requires_grad_()
+            pick[name] = [0] * len(table.decisions)
+        x = data.to(kind) if data.is_floating_point() else data
+        if x.dim() == 4:
+            x = x.contiguous(memory_format=LAYOUTS[layout])
+        torch.manual_seed(3)
+        out = net(x, mix, pick if net.mode == "one_path" else None)
+        wanted = [*mix.values(), *net.parameters()]
+        found = torch.autograd.grad(_loss(out, y), wanted, allow_unused=True)
+        return out.detach().double(), [g.double() for g in found if g is not None]
+
+    exact = run(made[0].net, torch.float64, "NCHW")
+    rows = []
+    for variant in made:
+        row = {}
+        for kind in (torch.float64, torch.float32):
+            out, found = run(variant.net, kind, variant.layout)
+            bits = 64 if kind is torch.float64 else 32
+            row[f"error{bits}_output"] = _relative(out, exact[0])
+            scale = max(float(g.norm()) for g in exact[1]) * 1e-3
+            row[f"error{bits}_gradient"] = max(
+                float((a - b).norm()) / max(float(b.norm()), scale)
+                for a, b in zip(found, exact[1], strict=True)
+            )
+        rows.append(row)
+    return rows
+
+
+def _relative(a: Tensor, b: Tensor) -> float:
+    return float((a - b).norm() / b.norm())
+
+
+def machine_text(order: Order, machine: Machine) -> str:
+    """The machine, in words."""
+    return (
+        f"{_processor(order.device)}, {order.threads} thread{'s' * (order.threads > 1)}, "
+        f"torch {torch.__version__}, python {platform.python_version()}; "
+        f"{machine.rate / 1e9:.0f} GFLOP/s, {machine.bandwidth / 1e9:.0f} GB/s, "
+        f"{machine.launch * 1e6:.1f} us an operator, as measured"
+    )
+
+
+def _processor(device: str) -> str:
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    import os
+
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                name = line.partition(":")[2].strip()
+                break
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"{name}, {os.cpu_count()} cores, {capability}"
+
+
+# ---- printing
+
+
+HEAD = (
+    f"{'profile':10} {'layout':13} {'min s':>7} {'median':>7} {'spread':>7} {'x plain':>7} "
+    f"{'x cl':>5} {'model s':>7} {'kernels':>8} {'kept MB':>8} {'moved GB':>8} {'sync':>4} "
+    f"{'compile':>7} {'err64':>8} {'err32 out':>9} {'grad':>8}"
 )
 
 
-class Kernels(TorchDispatchMode):
-    """Counts operators that do work."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.counts: Counter[str] = Counter()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-        name = func.overloadpacket.__name__
-        if name not in FREE:
-            self.counts[name] += 1
-        return func(*args, **(kwargs or {}))
-
-
-def step(net: Supernet, x, y, alphas) -> None:  # type: ignore[no-untyped-def]
-    mix = {name: F.softmax(alpha, dim=-1) for name, alpha in alphas.items()}
-    F.cross_entropy(net(x, mix), y).backward()
-
-
-def saved_bytes(net: Supernet, x, y, alphas) -> int:  # type: ignore[no-untyped-def]
-    own = {p.untyped_storage().data_ptr() for p in net.parameters()}
-    seen: dict[int, int] = {}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            seen[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    mix = {name: F.softmax(alpha, dim=-1) for name, alpha in alphas.items()}
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
-        loss = F.cross_entropy(net(x, mix), y)
-    total = sum(seen.values())
-    del loss
-    return total
-
-
-def measure(args: argparse.Namespace) -> list[dict[str, object]]:
-    torch.set_num_threads(args.threads)
-    loaded = driver.load(args.space)
-    parameters = dict(p.split("=", 1) for p in args.P)
-    began = time.perf_counter()
-    space = driver.space(loaded, None, parameters)
-    net = Supernet(space)
-    compiled = time.perf_counter() - began
-    inp = space.supernet.inp
-    torch.manual_seed(0)
-    data = torch.randn(args.batch, *inp.dims)
-    y = torch.arange(args.batch) % space.supernet.out.channels
-    variants = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
-    rows = []
-    for name, layout in variants.items():
-        net.to(memory_format=layout)
-        x = data.contiguous(memory_format=layout)
-        alphas = {n: torch.zeros(t.shape, requires_grad=True) for n, t in net.tables.items()}
-        with Kernels() as kernels:
-            step(net, x, y, alphas)
-        rows.append(
-            {
-                "layout": name,
-                "kernels": sum(kernels.counts.values()),
-                "saved_MB": round(saved_bytes(net, x, y, alphas) / 1e6, 1),
-                "cpu": [],
-                "wall": [],
-            }
+def lines(found: dict[str, Any]) -> list[str]:
+    what = "whole step" if found["bilevel"] else "forward and backward"
+    given = "".join(f" {k}={v}" for k, v in found["parameters"].items())
+    recipe = f", recipe {found['recipe']}" if found["recipe"] else ""
+    made = [f"{found['space']}{given}{recipe}, batch {found['batch']}, {what}", HEAD]
+    for row in found["rows"]:
+        saved = f"{row['saved_MB']:8,.0f}" if row["saved_MB"] is not None else f"{'-':>8}"
+        error = [f"{row[k]:.1e}" if k in row else "-" for k in
+                 ("error64_gradient", "error32_output", "error32_gradient")]  # fmt: skip
+        made.append(
+            f"{row['profile']:10} {row['layout']:13} {row['time_min_s']:7.3f} "
+            f"{row['time_median_s']:7.3f} {row['time_spread_s']:7.3f} "
+            f"{row['faster_than_plain']:7.2f} {row['faster_than_channels_last']:5.2f} "
+            f"{row['predicted_s']:7.3f} {row['kernels']:8,} {saved} "
+            f"{row['traffic_MB'] / 1e3:8.2f} {row['syncs']:4} {row['compile_s']:7.2f} "
+            f"{error[0]:>8} {error[1]:>9} {error[2]:>8}"
         )
-    for _ in range(args.repeats):
-        for row, layout in zip(rows, variants.values(), strict=True):
-            net.to(memory_format=layout)
-            x = data.contiguous(memory_format=layout)
-            alphas = {n: torch.zeros(t.shape, requires_grad=True) for n, t in net.tables.items()}
-            wall, cpu = time.perf_counter(), time.process_time()
-            step(net, x, y, alphas)
-            row["cpu"].append(time.process_time() - cpu)
-            row["wall"].append(time.perf_counter() - wall)
-    for row in rows:
-        for kind in ("cpu", "wall"):
-            times = row.pop(kind)
-            row[f"{kind}_min_s"] = round(min(times), 3)
-            row[f"{kind}_median_s"] = round(statistics.median(times), 3)
-        row["compile_s"] = round(compiled, 2)
-        row["space"] = space.name
-        row["batch"] = args.batch
-        row["threads"] = args.threads
-        row["torch"] = torch.__version__
-    return rows
+    return made
 
 
 def main() -> None:
@@ -127,23 +372,40 @@ def main() -> None:
     parser.add_argument("--space", default="darts")
     parser.add_argument("-P", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--recipe")
+    parser.add_argument("--bilevel", action="store_true")
+    parser.add_argument("--profile", action="append", choices=list(PROFILES))
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--no-errors", action="store_true")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--write-readme", action="store_true")
     args = parser.parse_args()
-    rows = measure(args)
-    if args.json:
-        print(json.dumps({"schema": 1, "rows": rows}, indent=1))
-        return
-    first = rows[0]
-    print(f"{first['space']}, batch {args.batch}, {args.threads} thread(s), torch {first['torch']}, "
-          f"compiled in {first['compile_s']} s")  # fmt: skip
-    print(
-        f"{'layout':14} {'cpu s min':>10} {'median':>8} {'wall s min':>11} {'kernels':>9} {'saved MB':>9}"
+    order = Order(
+        space=args.space,
+        parameters=dict(p.split("=", 1) for p in args.P),
+        batch=args.batch,
+        recipe=args.recipe,
+        bilevel=args.bilevel,
+        profiles=tuple(args.profile or PROFILES),
+        repeats=args.repeats,
+        threads=args.threads,
+        device=args.device,
+        errors=not args.no_errors,
     )
-    for row in rows:
-        print(f"{row['layout']:14} {row['cpu_min_s']:10.2f} {row['cpu_median_s']:8.2f} "
-              f"{row['wall_min_s']:11.2f} {row['kernels']:9,} {row['saved_MB']:9.1f}")  # fmt: skip
+    if args.write_readme:
+        from bench_table import write
+
+        write(order)
+        return
+    found = measure(order)
+    machine = machine_text(order, measured(torch.device(order.device)))
+    if args.json:
+        print(json.dumps({"schema": 2, "machine": machine, **found}, indent=1))
+        return
+    print(machine)
+    print("\n".join(lines(found)))
 
 
 if __name__ == "__main__":

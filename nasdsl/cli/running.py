@@ -12,6 +12,9 @@ import click
 from nasdsl.cli import given, plugged
 from nasdsl.cli.boundary import STOPPED, Failure, guarded, say, warn, width
 
+#: Those of `nasdsl.fusion.profile`, which is not loaded for `--help`.
+PROFILES = ("balanced", "memory", "launch", "reference")
+
 
 def pairs(
     context: click.Context, option: click.Parameter, given: tuple[str, ...]
@@ -52,6 +55,8 @@ def _shared(f: Any) -> Any:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Run folder [default: runs/…].")
 @click.option("--no-retrain", is_flag=True, help="Search only.")
+@click.option("--profile", type=click.Choice(PROFILES), help="How the supernet runs, never what it "
+              "computes [default: balanced; of a run folder: its own].")  # fmt: skip
 @plugged.option
 @click.option("--resume", is_flag=True, help="TARGET is a run folder; go on where it stopped.")
 @click.option("--accept-changes", is_flag=True,
@@ -75,6 +80,7 @@ def run(
     seed: int,
     out: Path | None,
     no_retrain: bool,
+    profile: str | None,
     resume: bool,
     accept_changes: bool,
     track: tuple[str, ...],
@@ -105,6 +111,7 @@ def run(
         device = existing.read("run.json")["device"] if device == "auto" else device
         threads = threads or existing.read("run.json")["threads"]
         _tell(existing)
+        profile = profile or existing.read("run.json").get("profile", "reference")
     else:
         names = {
             "space": space, "recipe": recipe, "dataset": dataset, "split": split, "train": train,
@@ -127,6 +134,7 @@ def run(
         wall_limit=wall_limit,
         accept_changes=accept_changes,
         track=track,
+        profile=profile or PROFILES[0],
     )
 
 
@@ -143,6 +151,7 @@ def _execute(
     wall_limit: float | None,
     accept_changes: bool,
     track: tuple[str, ...],
+    profile: str,
 ) -> None:
     import torch
 
@@ -154,6 +163,7 @@ def _execute(
     torch.set_num_threads(threads or runs.threads_for(plan))
     options = runs.Options(
         device=runs.device_of(device),
+        profile=profile,
         data_dir=data_dir,
         retrain=not no_retrain,
         wall_limit=wall_limit,

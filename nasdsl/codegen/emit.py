@@ -49,6 +49,7 @@ from nasdsl.ir.op import (
 )
 from nasdsl.ir.space import Network, Stage
 from nasdsl.ops.edits import Explorer
+from nasdsl.ops.plain import zeros_beside
 from nasdsl.ops.table import module
 from nasdsl.source import Span
 
@@ -342,7 +343,7 @@ class _Emitter:
         return _stamp(self.graph.call_module(at, (tuple(parts), rows)), span, at)
 
     def zeros(self, shape: Any, like: fx.Node) -> fx.Node:
-        return self.function(_zeros, like, shape.dims)
+        return self.function(zeros_beside, like, shape.dims)
 
     def parallel(self, op: Par, x: fx.Node, path: str, mix: _Rows | None) -> fx.Node | None:
         names = _names(op.parts)
@@ -648,10 +649,6 @@ class _Rows:
             return rows, None
         get = self.emitter.function
         return rows, tuple(get(operator.getitem, self.picks, self.index(d)) for d in decisions)
-
-
-def _zeros(like: Tensor, dims: tuple[int, ...]) -> Tensor:
-    return like.new_zeros((like.shape[0], *dims))
 
 
 def _kept(value: Tensor, mask: Tensor) -> Tensor:

@@ -18,11 +18,11 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import fx, nn
 
-from nasdsl.codegen import emit
 from nasdsl.codegen.construction import construction, own
 from nasdsl.codegen.discrete import Discrete
 from nasdsl.codegen.part import Part
 from nasdsl.codegen.supernet import Supernet, annotated
+from nasdsl.ops.plain import zeros_beside
 
 _HEAD = '''"""{title}
 
@@ -209,10 +209,10 @@ def _network(graph: fx.GraphModule, name: str, arguments: str) -> str:
     used = {type(m) for m in graph.modules() if own(m)}
     parts = [inspect.getsource(kind) for kind in sorted(used, key=lambda kind: kind.__name__)]
     forward = annotated(graph)
-    if "nasdsl_codegen_emit__zeros" in forward:
-        # A value of the forward may be called `_zeros`: the function takes another name.
-        parts.append(inspect.getsource(emit._zeros).replace("def _zeros", "def zeros_beside"))
-        forward = forward.replace("nasdsl_codegen_emit__zeros", "zeros_beside")
+    if "nasdsl_ops_plain_zeros_beside" in forward:
+        # Values of the forward are called `zeros_beside`: the function takes another name.
+        parts.append(inspect.getsource(zeros_beside).replace("def zeros_beside", "def zeros_for"))
+        forward = forward.replace("nasdsl_ops_plain_zeros_beside", "zeros_for")
     body = forward.replace(f"def forward(self, {arguments}):", "").strip("\n")
     forward = textwrap.indent(body, "    ")
     built: list[str] = []

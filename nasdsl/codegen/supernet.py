@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasdsl.codegen.emit import Emitted, NotExecutable, Slot, emit
+from nasdsl.fusion.plan import Plan, plan, share
+from nasdsl.fusion.profile import Profile
+from nasdsl.fusion.profile import profile as profile_of
 from nasdsl.ir.cost import choices
 from nasdsl.ir.entangling import same_extents
 from nasdsl.ir.op import Varied
@@ -116,12 +119,21 @@ class Supernet(nn.Module):
 
     With `drop_path` the supernet also takes `keep`, a mask `(operations, batch)`: one row for each
     operation in `droppable`, which it multiplies image by image.
+
+    `profile` says how it runs (see `nasdsl.fusion.profile`), never what it computes: `graph` is
+    the reference, whose modules, names and weights every profile shares.
     """
 
     masked: torch.fx.GraphModule | None
 
     def __init__(
-        self, space: Space, *, mode: str = "dense", seed: int = 0, drop_path: bool = False
+        self,
+        space: Space,
+        *,
+        mode: str = "dense",
+        seed: int = 0,
+        drop_path: bool = False,
+        profile: str | Profile = "reference",
     ) -> None:
         super().__init__()
         check_executable(space)
@@ -129,6 +141,7 @@ class Supernet(nn.Module):
             check_dense(space)
         self.space = space
         self.mode = mode
+        self.profile = profile_of(profile)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             emitted = emit(space.supernet, mode, depths=depths_of(space))
@@ -147,6 +160,8 @@ class Supernet(nn.Module):
 
     def _take(self, emitted: Emitted, masked: Emitted | None = None) -> None:
         self.graph = emitted.module
+        #: Plans by the graph they are for; made when first needed, not children.
+        self._plans: dict[str, Plan] = {}
         # Not a child: its modules are those of the graph, so modes and moves reach both.
         object.__setattr__(self, "masked", masked.module if masked is not None else None)
         #: Operations that drop-path may drop, in the order of the masks.
@@ -170,7 +185,7 @@ class Supernet(nn.Module):
             check_dense(self.space)
         other = Supernet.__new__(Supernet)
         nn.Module.__init__(other)
-        other.space, other.mode = self.space, mode
+        other.space, other.mode, other.profile = self.space, mode, self.profile
         # What has to be built anew has no weights that matter; no noise is taken for it.
         with torch.random.fork_rng(devices=[]):
             other._take(
@@ -196,13 +211,42 @@ class Supernet(nn.Module):
                 raise ValueError("one-path mode needs `pick`: an option per row")
             arguments.append(self._picks(pick))
         if keep is None:
-            result: Tensor = self.graph(*arguments)
+            result: Tensor = self.planned().module(*arguments)
             return result
-        if self.masked is None:
-            raise ValueError("this supernet was made without drop-path")
         masks = {n: keep[i, : x.shape[0]] for i, n in enumerate(self.droppable)}
-        dropped: Tensor = self.masked(*arguments, masks)
+        dropped: Tensor = self.planned("masked").module(*arguments, masks)
         return dropped
+
+    def planned(self, which: str = "graph") -> Plan:
+        """The graph that runs under the profile, for `graph` or `masked`, and how it was made."""
+        reference = self.graph if which == "graph" else self.masked
+        if reference is None:
+            raise ValueError("this supernet was made without drop-path")
+        found = self._plans.get(which)
+        if found is None:
+            found = self._plans[which] = plan(reference, self.profile)
+        if found.module is not reference:
+            # A copy of the supernet has modules of its own.
+            share(found.module, reference)
+        return found
+
+    def replan(self) -> None:
+        """Plan anew when next used: modules have been put in the place of others."""
+        self._plans.clear()
+
+    def under(self, profile: str | Profile) -> Supernet:
+        """The same supernet, with the same weights, under another profile."""
+        other = Supernet.__new__(Supernet)
+        nn.Module.__init__(other)
+        for name, value in self.__dict__.items():
+            if not name.startswith("_"):
+                object.__setattr__(other, name, value)
+        other._row = self._row
+        other.graph = self.graph
+        other.profile = profile_of(profile)
+        other._plans = {}
+        other.training = self.training
+        return other
 
     def _apply(self, fn: Any, recurse: bool = True) -> Supernet:
         super()._apply(fn, recurse)

@@ -128,9 +128,10 @@ def _centred(conv: _Conv) -> bool:
     )
 
 
-def _put(supernet: nn.Module, path: str, module: nn.Module) -> None:
+def _put(supernet: Supernet, path: str, module: nn.Module) -> None:
     owner, _, name = path.rpartition(".")
     supernet.get_submodule(owner).add_module(name, module)
+    supernet.replan()
 
 
 def _need_widths(supernet: Supernet) -> None:

@@ -85,6 +85,7 @@ def _in_option(supernet: Supernet, path: str) -> bool:
     return False
 
 
-def _put(supernet: nn.Module, path: str, module: nn.Module) -> None:
+def _put(supernet: Supernet, path: str, module: nn.Module) -> None:
     owner, _, name = path.rpartition(".")
     supernet.get_submodule(owner).add_module(name, module)
+    supernet.replan()

@@ -20,6 +20,11 @@ class Zeros(nn.Module):
         return x.new_zeros((x.shape[0], *self.shape))
 
 
+def zeros_beside(like: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """Zeros of a shape for every sample of a batch."""
+    return like.new_zeros((like.shape[0], *dims))
+
+
 def zeros(prim: Prim) -> nn.Module:
     return Zeros(prim.out.dims)
 

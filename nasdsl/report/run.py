@@ -93,6 +93,7 @@ _RUN = (
     "seed",
     "data",
     "device",
+    "profile",
     "space_digest",
     "architectures",
     "started",
@@ -243,6 +244,8 @@ def _facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
         facts.append(("changed", ", ".join(f"{k} = {v}" for k, v in changed.items())))
     facts.append(("seed", str(run.get("seed", ""))))
     facts.append(("device", str(run.get("device") or "")))
+    if run.get("profile"):
+        facts.append(("profile", str(run["profile"])))
     times = [str(run[k]) for k in ("started", "ended") if run.get(k)]
     facts.append(("time", " to ".join(times)))
     return facts

@@ -42,9 +42,11 @@ from nasdsl.version import VERSION
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a run is made; none of it changes what is computed, except device and threads."""
+    """How a run is made; device, threads and profile change results in the last digits alone."""
 
     device: str = "cpu"
+    #: How the supernet runs, see `nasdsl.fusion.profile`.
+    profile: str = "balanced"
     data_dir: Path | None = None
     retrain: bool = True
     wall_limit: float | None = None
@@ -121,6 +123,7 @@ def order(plan: Plan, prepared: inputs.Inputs, options: Options) -> dict[str, An
             "classes": prepared.classes,
         },
         "device": options.device,
+        "profile": options.profile,
         "threads": torch.get_num_threads(),
         "versions": versions(),
         "plugins": used(plan),
@@ -228,6 +231,7 @@ def execute(
                 device=options.device,
                 space_of=lambda network: plan.space(network=network),
                 limits=plan.limits(),
+                profile=options.profile,
             )
         seen = watch
         if folder is not None and events.wanted(plan.recipe) and events.available():

@@ -48,6 +48,7 @@ class Search:
     """A search: one session per phase, its steps owned by the recipe's step rule.
 
     `space_of` gives the space with other parameters of its supernet, for phases that change them.
+    `profile` says how supernets run.
     """
 
     name = "search"
@@ -63,8 +64,10 @@ class Search:
         device: str,
         space_of: Callable[[Mapping[str, Any]], Space] | None = None,
         limits: Limits | None = None,
+        profile: str = "reference",
     ) -> None:
         self.space, self.recipe, self.inputs = space, recipe, inputs
+        self.profile = profile
         self.seed, self.device = seed, torch.device(device)
         self.space_of = space_of
         self.limits = limits or Limits(space, lambda g: resolve(space.target, g))
@@ -166,6 +169,7 @@ class Search:
             mode=mode,
             seed=derived_seed(self.seed, _scoped("weights", phase)),
             drop_path=_drops(recipe.get("drop_path")),
+            profile=self.profile,
         )
         if isinstance(shared := recipe.get("entangle"), Component):
             entangle.share(supernet, shared.name)

@@ -1,0 +1,79 @@
+"""Batch-norm as functions of a module that stays where it is: scaled, shared, counted together.
+
+`y = scale (gamma (x - mean) / sqrt(var + eps) + beta)`, in training with the statistics of the
+batch, which move the running ones, else with the running ones. The modules keep parameters and
+buffers; they are read when the function runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def openable(module: nn.Module) -> bool:
+    """Whether these functions compute what a batch-norm module does."""
+    return (
+        type(module) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+        and isinstance(module, _BatchNorm)
+        and module.momentum is not None
+        and bool(module.track_running_stats)
+    )
+
+
+def normalised(x: Tensor, bn: _BatchNorm, scale: Tensor | None = None) -> Tensor:
+    """What `scale * bn(x)` is, without counting the batch; `scale` is one number.
+
+    Where the scale is a weight of the mix this is one operator in place of three: the weight is
+    the affine scale of the normalisation, and its gradient, sum of g times the normalised x, is
+    what batch-norm computes for that in any case.
+    """
+    weight: Tensor | None = bn.weight
+    bias: Tensor | None = bn.bias
+    if scale is not None:
+        if weight is None:
+            # A copy: kernels for channels last read the scale as if it were contiguous.
+            weight = scale.to(x.dtype).expand(bn.num_features).contiguous()
+        else:
+            weight = weight * scale
+            bias = bias * scale if bias is not None else None
+    return F.batch_norm(
+        x, bn.running_mean, bn.running_var, weight, bias, bn.training, bn.momentum or 0.0, bn.eps
+    )
+
+
+def shared(x: Tensor, norms: Sequence[_BatchNorm]) -> tuple[Tensor, ...]:
+    """What every one of several equal batch-norms without affine parameters makes of one input.
+
+    In training they all give the same, which is computed once, and the running statistics of all
+    of them move. In evaluation each has its own running statistics.
+    """
+    first = norms[0]
+    if not all(bn.training for bn in norms):
+        return tuple(normalised(x, bn) for bn in norms)
+    # With momentum 1 the statistics of the batch themselves are left in fresh buffers.
+    mean, var = torch.zeros_like(first.running_mean), torch.zeros_like(first.running_var)  # type: ignore[arg-type]
+    y = F.batch_norm(x, mean, var, None, None, True, 1.0, first.eps)
+    follow(norms, [mean] * len(norms), [var] * len(norms))
+    return (y,) * len(norms)
+
+
+def follow(norms: Sequence[_BatchNorm], means: Sequence[Tensor], vars_: Sequence[Tensor]) -> None:
+    """Move running statistics, of equal momentum, towards those of a batch (unbiased)."""
+    momentum = norms[0].momentum or 0.0
+    with torch.no_grad():
+        running: Any = [bn.running_mean for bn in norms], [bn.running_var for bn in norms]
+        torch._foreach_lerp_(running[0], list(means), momentum)
+        torch._foreach_lerp_(running[1], list(vars_), momentum)
+
+
+def counted(*norms: _BatchNorm) -> None:
+    """Count one batch in every batch-norm that is in training, with one operator."""
+    counts = [bn.num_batches_tracked for bn in norms if bn.training]
+    if counts:
+        torch._foreach_add_(counts, 1)  # type: ignore[arg-type]

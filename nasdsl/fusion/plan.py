@@ -1,0 +1,81 @@
+"""The passes of a profile, one after the other, each of them checked."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from torch import fx
+
+from nasdsl.fusion.profile import Profile
+from nasdsl.fusion.rewriting import Refusal, Work, impure
+from nasdsl.fusion.verify import verify
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One pass as it ran: changes, what it refused, nodes before and after, seconds."""
+
+    name: str
+    gain: str
+    changes: int
+    refusals: tuple[Refusal, ...]
+    before: int
+    after: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A graph under a profile, and how it came about."""
+
+    profile: Profile
+    module: fx.GraphModule
+    steps: tuple[Step, ...]
+
+
+def plan(reference: fx.GraphModule, profile: Profile) -> Plan:
+    """The reference under a profile: another graph over the same modules.
+
+    The reference is not changed. Without passes it is what comes back. Raises PassFault where
+    a pass left no valid graph: a fault of the pass, not of the space.
+    """
+    if not profile.passes:
+        return Plan(profile=profile, module=reference, steps=())
+    graph = fx.Graph()
+    copied: dict[fx.Node, fx.Node] = {}
+    result = graph.graph_copy(reference.graph, copied)
+    graph.output(result)
+    work = Work(graph, reference)
+    steps = []
+    for each in profile.passes:
+        began, before = time.perf_counter(), len(graph.nodes)
+        ran = each.run(work)
+        graph.eliminate_dead_code(impure)
+        verify(work, reference, each.name)
+        steps.append(
+            Step(
+                name=each.name,
+                gain=each.gain,
+                changes=ran.changes,
+                refusals=ran.refusals,
+                before=before,
+                after=len(graph.nodes),
+                seconds=time.perf_counter() - began,
+            )
+        )
+    return Plan(profile=profile, module=over(reference, graph, profile.name), steps=tuple(steps))
+
+
+def over(reference: fx.GraphModule, graph: fx.Graph, name: str) -> fx.GraphModule:
+    """A graph over the very modules of another: changes to their tree reach both."""
+    made = fx.GraphModule({str(n.target): reference.get_submodule(str(n.target))
+                           for n in graph.nodes if n.op in ("call_module", "get_attr")},
+                          graph, class_name=f"{type(reference).__name__}_{name}")  # fmt: skip
+    share(made, reference)
+    return made
+
+
+def share(made: fx.GraphModule, reference: fx.GraphModule) -> None:
+    """Let a graph look up its modules in the tree of the reference."""
+    made.__dict__["_modules"] = reference.__dict__["_modules"]
