@@ -12,6 +12,7 @@ from nasdsl.fusion.count_together import CountTogether
 from nasdsl.fusion.depthwise_backward import DepthwiseBackward
 from nasdsl.fusion.drop_none import DropNone
 from nasdsl.fusion.fold_weights import FoldWeights
+from nasdsl.fusion.generated_cells import GeneratedCells
 from nasdsl.fusion.gram_fold import GramFold
 from nasdsl.fusion.join_sums import JoinSums
 from nasdsl.fusion.layout import ChannelsLast
@@ -48,8 +49,14 @@ _GRAPH: tuple[Pass, ...] = (
 
 PROFILES: Mapping[str, Profile] = MappingProxyType(
     {
-        "balanced": Profile(name="balanced", use="the fastest step", passes=_GRAPH),
-        "memory": Profile(name="memory", use="the least memory", passes=_GRAPH),
+        "balanced": Profile(
+            name="balanced", use="the fastest step", passes=(GeneratedCells(), *_GRAPH)
+        ),
+        "memory": Profile(
+            name="memory",
+            use="the least memory",
+            passes=(GeneratedCells(recompute=True), *_GRAPH),
+        ),
         "launch": Profile(name="launch", use="the fewest operators", passes=_GRAPH),
         "reference": Profile(name="reference", use="the graph as it is emitted", passes=()),
     }
