@@ -161,6 +161,8 @@ def _recipe(name: str, file: str) -> Item:
     for slot, count in FEWER.items():
         if isinstance(select, Component) and isinstance(select.get(slot), Fraction):
             less.append(f"  select.{slot} = {count}\n")
+    if isinstance(select, Component) and select.name == "halving":
+        less.append("  select.epochs = [1, 2]\n")
     if stand_alone(made):
         less.append("  step.epochs = 1\n")
     if not less:
