@@ -7,6 +7,7 @@ the reason; anything else is a fault and is shown as one.
 python tools/support_matrix.py                         write the file
 python tools/support_matrix.py --check                 exit 1 where it is not up to date
 python tools/support_matrix.py --recipes darts gdas    only these, printed and not written
+python tools/support_matrix.py --log cells.jsonl       goes on where it was stopped
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import json
 import multiprocessing
 import random
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cache
 from multiprocessing.connection import Connection
@@ -161,6 +163,8 @@ def _recipe(name: str, file: str) -> Item:
     for slot, count in FEWER.items():
         if isinstance(select, Component) and isinstance(select.get(slot), Fraction):
             less.append(f"  select.{slot} = {count}\n")
+    if isinstance(select, Component) and select.name == "halving":
+        less.append("  select.epochs = [1, 2]\n")
     if stand_alone(made):
         less.append("  step.epochs = 1\n")
     if not less:
@@ -312,8 +316,10 @@ def outcomes(
     chosen_recipes: Sequence[tuple[str, str]],
     chosen_spaces: Sequence[tuple[str, str]],
     jobs: int = 1,
+    known: Mapping[tuple[str, str], Outcome] | None = None,
 ) -> Iterator[Outcome]:
-    """Every cell of the table, row by row, `jobs` rows at a time."""
+    """Every cell of the table, row by row, `jobs` rows at a time; known ones are not run."""
+    done = known or {}
     # What a cell's process has already when it begins.
     for recipe in chosen_recipes:
         _recipe(*recipe)
@@ -321,8 +327,14 @@ def outcomes(
         _smaller(*space)
     importlib.import_module("torch._dynamo")  # every optimizer asks for it, for seconds
     with ThreadPoolExecutor(jobs) as pool:
-        for row in pool.map(lambda recipe: apart(recipe, chosen_spaces), chosen_recipes):
-            yield from row
+
+        def row(recipe: tuple[str, str]) -> list[Outcome]:
+            missing = [s for s in chosen_spaces if (recipe[0], s[0]) not in done]
+            ran = {o.space: o for o in apart(recipe, missing)}
+            return [ran.get(s[0]) or done[recipe[0], s[0]] for s in chosen_spaces]
+
+        for found in pool.map(row, chosen_recipes):
+            yield from found
 
 
 def page(found: Sequence[Outcome]) -> str:
@@ -381,13 +393,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--recipes", nargs="*", help="only these; printed, not written")
     parser.add_argument("--spaces", nargs="*", help="only these; printed, not written")
     parser.add_argument("--jobs", type=int, default=1, help="rows at a time")
+    parser.add_argument("--log", type=Path, help="cells as JSON lines; those in it are not run")
     options = parser.parse_args(arguments)
+    known = {}
+    if options.log is not None and options.log.exists():
+        for line in options.log.read_text(encoding="utf-8").splitlines():
+            one = Outcome(**json.loads(line))
+            known[one.recipe, one.space] = one
     part = options.recipes is not None or options.spaces is not None
     mine = [r for r in recipes() if options.recipes is None or r[0] in options.recipes]
     theirs = [s for s in spaces() if options.spaces is None or s[0] in options.spaces]
     found = []
-    for outcome in outcomes(mine, theirs, options.jobs):
+    for outcome in outcomes(mine, theirs, options.jobs, known):
         found.append(outcome)
+        if options.log is not None and (outcome.recipe, outcome.space) not in known:
+            with options.log.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(outcome)) + "\n")
         with contextlib.suppress(BrokenPipeError):
             print(
                 f"{outcome.recipe:20} {outcome.space:22} {outcome.state:6} {outcome.message[:150]}",
