@@ -17,7 +17,7 @@ from safetensors.torch import save
 
 from nasdsl.codegen.supernet import check_executable
 from nasdsl.ir import cost
-from nasdsl.ir.config import Component, Settings, show
+from nasdsl.ir.config import Component, Pipeline, Settings, show
 from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype, loads
 from nasdsl.ir.printer import digest
@@ -31,6 +31,7 @@ from nasdsl.training import events, record
 from nasdsl.training import plan as plans
 from nasdsl.training.archive import archive, used
 from nasdsl.training.data import inputs
+from nasdsl.training.data.arrays import DIMENSIONS
 from nasdsl.training.loop import Teller, Watcher, drive
 from nasdsl.training.plan import Plan
 from nasdsl.training.record import RunFolder
@@ -144,16 +145,17 @@ def stand_alone(recipe: Settings) -> bool:
 
 
 def check_kind(space: Space) -> None:
-    """Refuse a space that needs other data than images with one class each. Raises PlanError."""
+    """Refuse a space that needs other data than samples with one class each. Raises PlanError."""
     network = space.supernet
-    if network.inp.kind != "image":
+    if network.inp.kind not in DIMENSIONS:
         raise plans.PlanError(
-            f"space `{space.name}` takes {network.inp.kind}; this version loads images alone"
+            f"space `{space.name}` takes {network.inp.kind}; this version loads "
+            f"{', '.join(DIMENSIONS)}"
         )
     if len(network.out.dims) != 1:
         raise plans.PlanError(
-            f"space `{space.name}` answers with {network.out} per image; this version trains on "
-            "one class per image"
+            f"space `{space.name}` answers with {network.out} per sample; this version trains "
+            "on one class per sample"
         )
 
 
@@ -168,6 +170,12 @@ def check_fit(plan: Plan, prepared: inputs.Inputs) -> None:
             f"`{prepared.name}` has {prepared.shape} and {prepared.classes} classes (a space with "
             "the parameter `data` follows its data set)"
         )
+    if inp.kind != "image":
+        for settings in (plan.recipe, plan.train, *(p for _, p in plan.recipe.phases)):
+            if isinstance(augment := settings.get("augment"), Pipeline) and augment.parts:
+                raise plans.PlanError(
+                    f"`{settings.name}` augments images; data set `{prepared.name}` holds {inp.kind}"
+                )
     if stand_alone(plan.recipe):
         return
     for phase in phases_of(plan.recipe):

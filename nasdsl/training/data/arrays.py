@@ -1,4 +1,4 @@
-"""Image data in memory, checked."""
+"""Data in memory, checked."""
 
 from __future__ import annotations
 
@@ -7,6 +7,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+#: Dimensions of an array of samples, by what a sample is.
+DIMENSIONS = {"features": 2, "series": 3, "image": 4, "volume": 5}
+_NAMES = {"features": "rows", "series": "series", "image": "images", "volume": "volumes"}
+_ONE = {"features": "row", "series": "series", "image": "image", "volume": "volume"}
+_EXPECTED = {
+    "features": "(count, features)",
+    "series": "(count, channels, length)",
+    "image": "(count, channels, h, w)",
+    "volume": "(count, channels, d, h, w)",
+}
 
 
 class DataError(ValueError):
@@ -17,8 +28,8 @@ class DataError(ValueError):
 class Arrays:
     """A data set in memory, in the order of its files.
 
-    `train_x` and `test_x` are NCHW: uint8 with values 0..255, or float32 as the file gave them.
-    `train_y` and `test_y` are int64 labels 0..classes-1, one per image.
+    `train_x` and `test_x` hold a sample in each row, channels first (images NCHW): uint8 with
+    values 0..255, or float32 as the file gave them. `kind` is what a sample is. `train_y` and `test_y` are int64 labels 0..classes-1, one per image.
     """
 
     name: str
@@ -27,12 +38,12 @@ class Arrays:
     test_x: NDArray[Any]
     test_y: NDArray[np.int64]
     classes: int
+    kind: str = "image"
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of one image, in pixels."""
-        _, channels, height, width = self.train_x.shape
-        return channels, height, width
+    def shape(self) -> tuple[int, ...]:
+        """The dimensions of one sample, channels first: of an image (channels, height, width)."""
+        return tuple(self.train_x.shape[1:])
 
 
 def checked(
@@ -42,6 +53,7 @@ def checked(
     *,
     where: object,
     classes: int | None = None,
+    kind: str = "image",
 ) -> Arrays:
     """Arrays after all checks; `classes` None means the largest label of both parts plus one."""
     parts = []
@@ -52,16 +64,16 @@ def checked(
             raise DataError(
                 f"{where}: {len(x)} {part} images but {len(y)} labels; one label per image expected"
             )
-        if x.ndim != 4 or 0 in x.shape:
+        if x.ndim != DIMENSIONS[kind] or 0 in x.shape:
             raise DataError(
-                f"{where}: {part} images have shape {x.shape}; expected (count, channels, h, w)"
+                f"{where}: {part} {_NAMES[kind]} have shape {x.shape}; expected {_EXPECTED[kind]}"
             )
         if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
             raise DataError(
                 f"{where}: {part} labels are {y.dtype} of shape {y.shape}; "
                 "expected a flat array of integers"
             )
-        parts.append((_pixels(x, part, where), y.astype(np.int64)))
+        parts.append((_pixels(x, part, where, kind), y.astype(np.int64)))
     (train_x, train_y), (test_x, test_y) = parts
     if train_x.shape[1:] != test_x.shape[1:] or train_x.dtype != test_x.dtype:
         raise DataError(
@@ -77,19 +89,27 @@ def checked(
                 "relabel from 0, or correct `classes`"
             )
     return Arrays(
-        name=name, train_x=train_x, train_y=train_y, test_x=test_x, test_y=test_y, classes=count
+        name=name,
+        train_x=train_x,
+        train_y=train_y,
+        test_x=test_x,
+        test_y=test_y,
+        classes=count,
+        kind=kind,
     )
 
 
-def _pixels(x: NDArray[Any], part: str, where: object) -> NDArray[Any]:
-    """Images as contiguous uint8 or finite float32."""
+def _pixels(x: NDArray[Any], part: str, where: object, kind: str) -> NDArray[Any]:
+    """Samples as contiguous uint8 or finite float32; only of images are integers pixels."""
+    if kind != "image" and np.issubdtype(x.dtype, np.integer):
+        x = x.astype(np.float32)
     if np.issubdtype(x.dtype, np.floating):
         with np.errstate(over="ignore"):
             x = np.ascontiguousarray(x, dtype=np.float32)
         finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
         if not finite.all():
             raise DataError(
-                f"{where}: {part} image {int(np.argmin(finite))} has a value that is not finite "
+                f"{where}: {part} {_ONE[kind]} {int(np.argmin(finite))} has a value that is not finite "
                 "as float32; clean the file"
             )
         return x

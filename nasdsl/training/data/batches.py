@@ -38,8 +38,8 @@ def derived_generator(*parts: int | str) -> torch.Generator:
 class Images:
     """Images and labels on one device, with the normalisation applied to every batch taken.
 
-    `x` is NCHW, uint8 0..255 or float32 in 0..1; `y` is int64; `mean` and `std` are float32 of
-    shape (channels, 1, 1). Bytes stay bytes: they become float32 only in the batch.
+    `x` has a sample in each row, channels first (images NCHW), uint8 0..255 or float32; `y` is int64; `mean` and `std` are float32 of
+    shape (channels, 1, …). Bytes stay bytes: they become float32 only in the batch.
     """
 
     x: Tensor
@@ -56,16 +56,16 @@ class Images:
         device: torch.device | str = "cpu",
     ) -> Images:
         """A copy of the arrays on `device`. Raises DataError if the shapes do not agree."""
-        if x.ndim != 4 or len(x) != len(y):
+        if x.ndim < 2 or len(x) != len(y):
             raise DataError(
-                f"batches: images {x.shape} and labels {y.shape} do not agree; expected NCHW and N"
+                f"batches: samples {x.shape} and labels {y.shape} do not agree; expected NC… and N"
             )
         if x.shape[1] != len(channels.mean):
             raise DataError(
                 f"channels: {len(channels.mean)} given, but the images have {x.shape[1]}; "
                 "give mean and std one value per channel"
             )
-        mean, std = channels.tensors(device)
+        mean, std = (t.reshape(-1, *[1] * (x.ndim - 2)) for t in channels.tensors(device))
         return cls(
             x=torch.tensor(x, device=device), y=torch.tensor(y, device=device), mean=mean, std=std
         )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nasdsl.ir.config import Component, Data, Pipeline, Settings
 from nasdsl.ir.shape import Shape
 from nasdsl.training.data import augment, normalize, sources, splits
+from nasdsl.training.data.arrays import DIMENSIONS
 from nasdsl.training.data.batches import Images
 
 
@@ -36,12 +37,18 @@ def arrays(dataset: Settings, data_dir: Path | None) -> sources.Arrays:
         raise sources.DataError(f"data set `{dataset.name}` has no `source`")
     positional = [v for k, v in source.args if k in ("path", "name") and v is not None]
     options = {k: v for k, v in source.args if k not in ("path", "name") and v is not None}
-    found = sources.read(source.name, tuple(positional), options, data_dir=data_dir)
     declared, classes = dataset.get("shape"), dataset.get("classes")
-    actual = Shape("image", tuple(found.shape))
+    kind = declared.kind if isinstance(declared, Shape) else "image"
+    if kind not in DIMENSIONS:
+        raise sources.DataError(
+            f"data set `{dataset.name}` declares {declared}; this version reads "
+            f"{', '.join(DIMENSIONS)}"
+        )
+    found = sources.read(source.name, tuple(positional), options, data_dir=data_dir, kind=kind)
+    actual = Shape(kind, found.shape)
     if isinstance(declared, Shape) and declared != actual:
         raise sources.DataError(
-            f"data set `{dataset.name}` declares {declared}, the images found are {actual}"
+            f"data set `{dataset.name}` declares {declared}, what was found is {actual}"
         )
     if classes is not None and int(classes) != found.classes:
         raise sources.DataError(
@@ -97,7 +104,7 @@ def prepare(dataset: Settings, split: Settings, *, data_dir: Path | None, device
         channels = normalize.measure(found.train_x, parts.search_train)
     return Inputs(
         name=dataset.name,
-        shape=Shape("image", tuple(found.shape)),
+        shape=Shape(found.kind, found.shape),
         classes=found.classes,
         train=Images.put(found.train_x, found.train_y, channels, device),
         test=Images.put(found.test_x, found.test_y, channels, device),

@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasdsl.training.data.arrays import Arrays, DataError, checked
+from nasdsl.training.data.arrays import DIMENSIONS, Arrays, DataError, checked
 from nasdsl.training.data.content import LARGEST
 from nasdsl.training.data.request import Request
 
@@ -27,10 +27,10 @@ def npz(request: Request) -> Arrays:
     path = request.path()
     if path is None:
         raise DataError('npz: needs the path of a file, as in npz("images.npz")')
-    return npz_file(path.stem, path, classes)
+    return npz_file(path.stem, path, classes, request.kind)
 
 
-def npz_file(name: str, path: Path, classes: int | None) -> Arrays:
+def npz_file(name: str, path: Path, classes: int | None, kind: str = "image") -> Arrays:
     """The data set in a file; see `npz_arrays`."""
     try:
         stream = path.open("rb")
@@ -39,10 +39,12 @@ def npz_file(name: str, path: Path, classes: int | None) -> Arrays:
             f"{path}: cannot be opened ({problem.strerror}); check the path and data directory"
         ) from problem
     with stream:
-        return npz_arrays(name, stream, where=path, classes=classes)
+        return npz_arrays(name, stream, where=path, classes=classes, kind=kind)
 
 
-def npz_arrays(name: str, stream: IO[bytes], *, where: object, classes: int | None) -> Arrays:
+def npz_arrays(
+    name: str, stream: IO[bytes], *, where: object, classes: int | None, kind: str = "image"
+) -> Arrays:
     """Four arrays out of an .npz stream, images brought to NCHW; never unpickles."""
     try:
         single = stream.read(6) == np.lib.format.MAGIC_PREFIX
@@ -70,10 +72,11 @@ def npz_arrays(name: str, stream: IO[bytes], *, where: object, classes: int | No
         ) from problem
     return checked(
         name,
-        (_nchw(x_train), _flat(y_train)),
-        (_nchw(x_test), _flat(y_test)),
+        (_laid(x_train, kind), _flat(y_train)),
+        (_laid(x_test, kind), _flat(y_test)),
         where=where,
         classes=classes,
+        kind=kind,
     )
 
 
@@ -107,6 +110,14 @@ def _array(archive: zipfile.ZipFile, key: str) -> NDArray[Any]:
         data = entry.read(count * dtype.itemsize)
     flat = np.frombuffer(data, dtype, count)
     return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def _laid(x: NDArray[Any], kind: str) -> NDArray[Any]:
+    """Samples with their channels first; one channel need not be written."""
+    if kind == "image":
+        return _nchw(x)
+    missing = x.ndim == DIMENSIONS[kind] - 1 and kind != "features"
+    return x[:, None] if missing else x
 
 
 def _nchw(x: NDArray[Any]) -> NDArray[Any]:

@@ -19,6 +19,32 @@ class Request:
     args: tuple[object, ...]
     options: Mapping[str, object]
     base: Path
+    #: What a sample is: `image`, `series`, `features`, `volume`.
+    kind: str = "image"
+
+    def only_images(self) -> None:
+        """Refuse to be declared as anything else."""
+        if self.kind != "image":
+            raise DataError(f"{self.source}: holds images; its data set declares {self.kind}")
+
+    def text(self, name: str) -> str | None:
+        """The option's value as a text, or None where it is not given."""
+        value = self.options.get(name)
+        if value is not None and not isinstance(value, str):
+            raise DataError(f"{self.source}: `{name}` is {value!r}; expected a text in quotes")
+        return value
+
+    def number(self, name: str, default: float) -> float:
+        """The option's value as a number."""
+        value = self.options.get(name, default)
+        if not isinstance(value, int | float | Fraction | Decimal) or isinstance(value, bool):
+            raise DataError(f"{self.source}: `{name}` is {value!r}; expected a number")
+        return float(value)
+
+    def beside(self, name: str) -> Path | None:
+        """The path of an option, against `base`."""
+        value = self.text(name)
+        return None if value is None else self._below(value)
 
     def takes(self, *known: str) -> None:
         """Refuse all options but these."""
@@ -53,7 +79,10 @@ class Request:
             )
         if not self.args:
             return None
-        given = Path(str(self.args[0]))
+        return self._below(str(self.args[0]))
+
+    def _below(self, text: str) -> Path:
+        given = Path(text)
         # A `.nas` file from elsewhere names paths; none of them climbs out of the data directory.
         if ".." in given.parts:
             raise DataError(f"{self.source}: the path {str(given)!r} may not hold `..`")

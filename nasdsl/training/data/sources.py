@@ -10,7 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from nasdsl.training.data import cifar, embedded, folder, idx, npz
+from nasdsl.training.data import (
+    cifar,
+    embedded,
+    folder,
+    idx,
+    imagenet16,
+    npz,
+    synthetic,
+    tabular,
+)  # fmt: skip
 from nasdsl.training.data.arrays import Arrays, DataError
 from nasdsl.training.data.request import Request
 
@@ -23,10 +32,11 @@ def read(
     options: Mapping[str, object] | None = None,
     *,
     data_dir: Path | None = None,
+    kind: str = "image",
 ) -> Arrays:
     """The data set that `source(*args, **options)` names, checked.
 
-    Relative paths are taken from `data_dir`, or from the working directory where it is None.
+    `kind` is what a sample is declared to be. Relative paths are taken from `data_dir`, or from the working directory where it is None.
     Raises DataError if the source or an option is unknown, or a file is missing or damaged.
     """
     reader = READERS.get(source)
@@ -36,7 +46,10 @@ def read(
             "(convert other data to an .npz file and use npz)"
         )
     base = Path() if data_dir is None else Path(data_dir)
-    return reader(Request(source=source, args=args, options=dict(options or {}), base=base))
+    request = Request(source=source, args=args, options=dict(options or {}), base=base, kind=kind)
+    if source not in ANY_KIND:
+        request.only_images()
+    return reader(request)
 
 
 #: The sources that torchvision's names stand for.
@@ -60,15 +73,22 @@ def _torchvision(request: Request) -> Arrays:
     return READERS[source](replace(request, source=source, args=request.args[1:]))
 
 
+#: Sources that hold what their data set declares.
+ANY_KIND = ("csv", "npz", "parquet")
+
 READERS: Mapping[str, Callable[[Request], Arrays]] = {
     "cifar10": cifar.cifar10,
     "cifar100": cifar.cifar100,
+    "csv": tabular.csv,
     "digits": embedded.digits,
     "fashion16": embedded.fashion16,
     "fashion_mnist": idx.fashion_mnist,
     "folder": folder.folder,
     "idx": idx.idx,
+    "imagenet16": imagenet16.imagenet16,
     "mnist": idx.mnist,
     "npz": npz.npz,
+    "parquet": tabular.parquet,
+    "synthetic": synthetic.synthetic,
     "torchvision": _torchvision,
 }
