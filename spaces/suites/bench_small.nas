@@ -67,6 +67,7 @@ recipe small_fair extends bench_fair {
   arch.lr = 6e-3
 }
 
+# 576 images each for weights and alphas, 1152 others for retraining
 split small_halves {
   search.train  = data[0..575]
   search.valid  = data[576..1151]
