@@ -147,7 +147,7 @@ class _Words:
         # A gradient for every state, then one for every head that needs its own.
         for step in region.code:
             if isinstance(step, Sum | Gather) and region.maps[step.out].place != "output":
-                numbers[("map", step.out)] = first + len(numbers)
+                numbers.setdefault(("map", step.out), first + len(numbers))
         for head in own:
             numbers[("head", head)] = first + len(numbers)
         gradient, total = _placed(self.lives_gradients(numbers))
