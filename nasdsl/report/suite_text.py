@@ -52,12 +52,14 @@ def _notes(study: Study, width: int) -> list[str]:
 def _values(study: Study, width: int) -> list[str]:
     r = study.results
     best = study.layout.summary == "best"
-    over = next((c.interval.over for c in study.cells if c.interval is not None), None)
+    over = next((c.over for c in study.cells if c.std is not None), None)
+    drawn = any(c.interval is not None for c in study.cells)
     lines = wrap(
         f"best of {len(r.settings)} settings"
         if best
-        else "mean +- standard deviation"
-        + (f" over {over}, and 95 % bootstrap interval of the mean" if over else ""),
+        else "mean"
+        + (f" +- standard deviation over {over}" if over else "")
+        + (", and 95 % bootstrap interval of the mean" if drawn else ""),
         width=width,
     )
     rows = []
@@ -141,13 +143,17 @@ def _pairs(study: Study, width: int) -> list[str]:
     n, raw = study.layout.n, sum(p.wilcoxon.p <= study.alpha for p in study.pairs)
     kept = sum(_significant(study, p.holm, p.wilcoxon.least) for p in study.pairs)
     lines = ["pairs over benchmarks: exact Wilcoxon signed-rank, Holm; least p first"]
+    names = {o: o for o in study.layout.optimizers}
+    if max(len(p.a) + len(p.b) for p in study.pairs) > 26:  # too wide for a line: letters
+        names = {o: _letter(i) for i, o in enumerate(study.layout.optimizers)}
+        lines += [f"  {letter} {o}" for o, letter in names.items()]
     rows = []
     for p in sorted(study.pairs, key=lambda p: p.wilcoxon.p):
         t = p.t
         normal = t is not None and t.normal_p is not None and t.normal_p > 0.05
         rows.append(
             [
-                f"{p.a} - {p.b}",
+                f"{names[p.a]} - {names[p.b]}",
                 f"{p.effect.mean:+.2f}",
                 _finite(p.effect.hedges),
                 f"{p.effect.cliff:+.2f}",
@@ -185,7 +191,7 @@ def _agreement(study: Study, width: int) -> list[str]:
     if not study.agreement:
         return []
     blocks = study.layout.blocks
-    letters = [chr(ord("a") + i) if i < 26 else f"b{i}" for i in range(len(blocks))]
+    letters = [_letter(i) for i in range(len(blocks))]
     known = {(a.a, a.b): a for a in study.agreement}
     rows = []
     for i, b in enumerate(blocks):
@@ -230,6 +236,10 @@ def _agreement(study: Study, width: int) -> list[str]:
             first="  ",
         )
     return lines
+
+
+def _letter(i: int) -> str:
+    return chr(ord("a") + i) if i < 26 else f"z{i}"
 
 
 def _signed(value: float) -> str:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -246,7 +246,7 @@ def _settle(store: Store, worker: str, ended: Ended, limits: Limits) -> None:
 
 
 @contextlib.contextmanager
-def alone(path: Path) -> Any:
+def alone(path: Path) -> Iterator[None]:
     """Only one process at a time works in a folder: an older one is waited for."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:

@@ -160,6 +160,19 @@ def test_one_seed_is_warned_about():
     assert "every seed" in study_text(study(three))
 
 
+def test_long_names_fit_into_eighty_columns():
+    rows = [
+        Result(optimizer=f"an_optimizer_with_a_name({o})", benchmark=f"b{b}", seed=s, value=float(o * b + int(s)))
+        for o in range(3)
+        for b in range(7)
+        for s in "012"
+    ]  # fmt: skip
+    text = study_text(study(Results(rows=tuple(rows))))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "mean +- standard deviation over seeds, and 95 % bootstrap" in text
+    assert "c an_optimizer_with_a_name(2)" in text
+
+
 def test_significant_is_not_said_where_n_forbids_it():
     text = study_text(study(made([[9, 9, 9, 9, 9], [1, 2, 3, 1, 2]], seeds=2, noise=0.1)))
     assert "cannot be significant (n = 5 gives p >= .062; needs n >= 6)" in " ".join(text.split())

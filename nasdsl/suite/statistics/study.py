@@ -40,6 +40,7 @@ class Cell:
     benchmark: str
     mean: float
     std: float | None
+    over: str
     best: float
     interval: Interval | None
     seeds: tuple[float, ...]
@@ -181,6 +182,7 @@ def _cells(results: Results) -> list[Cell]:
                 benchmark=b,
                 mean=float(np.mean(means)),
                 std=float(np.std(units, ddof=1)) if len(units) > 1 else None,
+                over=over,
                 best=results.best(means),
                 interval=interval(units, lambda x: float(x.mean()), over=over),
                 seeds=seeds,
@@ -201,8 +203,10 @@ def _agreement(results: Results, layout: Layout) -> tuple[Agreement, ...]:
         if drawn is not None:
             values, over = drawn
             i, j = layout.blocks.index(a), layout.blocks.index(b)
-            low, high = np.nanquantile(values[:, i, j], [0.025, 0.975])
-            shown = Interval(low=float(low), high=float(high), level=0.95, over=over)
+            known = values[:, i, j][np.isfinite(values[:, i, j])]
+            if len(known):  # else all optimizers tie on a benchmark, and tau is undefined
+                low, high = np.quantile(known, [0.025, 0.975])
+                shown = Interval(low=float(low), high=float(high), level=0.95, over=over)
         rho = agreement.spearman(layout.at(a), layout.at(b))
         found.append(Agreement(a=a, b=b, tau=t, rho=rho, holm=p, interval=shown))
     return tuple(found)
