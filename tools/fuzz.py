@@ -426,7 +426,19 @@ def _pictures() -> list[Target]:
 
 def _tables() -> list[Target]:
     """Tables of numbers."""
-    return []
+    from nasdsl.training.data import sources
+    from nasdsl.training.data.arrays import DataError
+
+    def read(data: bytes, place: Path) -> object:
+        (place / "t.csv").write_bytes(data)
+        return sources.read("csv", ("t.csv",), data_dir=place, kind="features")
+
+    rows = [b"a,b,kind\n1,2.5,cat\n-3,1e3,dog\n0,0,cat\n4,5,ant\n6,7,dog\n",
+            b"y;x\n0;1\n1;2\n1;3\n0;4\n2;5\n"]  # fmt: skip
+    return [
+        Target(name="csv", seeds=rows, read=read, change=change, refuses=(DataError,),
+               words=(b"\n", b",", b'"', b"\x00", b"\r", b"1e39", b"nan", b"9" * 30))
+    ]  # fmt: skip
 
 
 # --- running ------------------------------------------------------------------------------------

@@ -15,8 +15,6 @@ class MLflow:
     """A run of the experiment `nasdsl`; a run folder that goes on goes on in the same one."""
 
     def __init__(self, folder: Path, name: str, settings: Mapping[str, str]) -> None:
-        from mlflow.tracking import MlflowClient
-
         own = f"sqlite:///{(folder / 'mlflow.db').resolve()}"
         local = (folder / "mlflow").resolve().as_uri()
         uri = os.environ.get("MLFLOW_TRACKING_URI")
@@ -25,6 +23,10 @@ class MLflow:
             from importlib.util import find_spec
 
             uri = own if find_spec("sqlalchemy") is not None else local
+            if uri == local:
+                os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+        from mlflow.tracking import MlflowClient
+
         self.client: Any = MlflowClient(tracking_uri=uri)
         found = self.client.get_experiment_by_name("nasdsl")
         experiment = (

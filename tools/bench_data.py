@@ -1,0 +1,152 @@
+"""Times the input path: our batches against an image at a time, on the same images.
+
+    python tools/bench_data.py                            32 x 32 colour images, as CIFAR-10
+    python tools/bench_data.py --images 20000 --seconds 5
+
+Both crop with a border of 4, flip and normalise, and give the same kind of batch. The other path is
+what a loader over a folder or an array does: an image becomes a PIL image, is changed as such, and is
+turned into a tensor by itself; its batch is stacked. Both run on one thread, in turns, and the
+medians are compared. With --step a small search step is timed, too, and the share of it that data
+takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from nasdsl.training.data.augment import build
+from nasdsl.training.data.batches import Images, Stream
+from nasdsl.training.data.normalize import Channels
+
+PAD = 4
+CHANNELS = Channels(mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
+
+
+def one_by_one(x: np.ndarray, batch: int) -> Iterator[Tensor]:
+    """Batches made an image at a time: crop of the bordered image, flip, tensor, normalise."""
+    size = x.shape[2]
+    mean, std = CHANNELS.tensors()
+    pictures = x.transpose(0, 2, 3, 1)
+    draw = random.Random(0)
+    while True:
+        order = draw.sample(range(len(x)), batch)
+        made = []
+        for i in order:
+            image = ImageOps.expand(Image.fromarray(pictures[i]), PAD)
+            left, top = draw.randint(0, 2 * PAD), draw.randint(0, 2 * PAD)
+            image = image.crop((left, top, left + size, top + size))
+            if draw.random() < 0.5:
+                image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+            pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+            made.append((pixels.to(torch.float32).div_(255) - mean) / std)
+        yield torch.stack(made)
+
+
+def in_batches(x: np.ndarray, batch: int) -> Iterator[Tensor]:
+    """Our batches."""
+    images = Images.put(x, np.zeros(len(x), np.int64), CHANNELS)
+    steps = build([("crop", (), {"size": x.shape[2], "pad": PAD}), ("flip", (), {})])
+    stream = Stream(images, range(len(x)), batch_size=batch, seed=0, name="bench", augment=steps)
+    while True:
+        yield stream.next_batch()[0]
+
+
+def rates(paths: dict[str, Iterator[Tensor]], batch: int, seconds: float) -> dict[str, float]:
+    """Images per second of each path: the median over turns of a quarter of a second of processor time."""
+    found: dict[str, list[float]] = {name: [] for name in paths}
+    for path in paths.values():
+        next(path)
+    end = time.process_time() + seconds * len(paths)
+    while time.process_time() < end or min(map(len, found.values())) < 3:
+        for name, path in paths.items():
+            count, began = 0, time.process_time()
+            while (took := time.process_time() - began) < 0.25:
+                next(path)
+                count += batch
+            found[name].append(count / took)
+    return {name: statistics.median(each) for name, each in found.items()}
+
+
+def share(x: np.ndarray, batch: int, steps: int) -> tuple[float, float]:
+    """Milliseconds of a first-order search step on a small space, and of the data in it."""
+    from nasdsl import driver
+    from nasdsl.source import Source
+    from nasdsl.training import plan as plans
+    from nasdsl.training.data.inputs import Inputs
+    from nasdsl.training.data.splits import Splits
+    from nasdsl.training.search import Search
+
+    text = (
+        'nas 1\nfrom "darts.nas" import darts\nfrom "data/images.nas" import cifar10\n'
+        "space d extends darts {\n  C = 8\n  layers = 3\n  data = cifar10\n  target {}\n}\n"
+    )
+    made = plans.make(
+        driver.load(Source.of("bench.nas", text)),
+        names={"space": "d", "dataset": "cifar10"}, parameters={}, changes={}, seed=0,
+    )  # fmt: skip
+    y = np.arange(len(x), dtype=np.int64) % 10
+    images = Images.put(x, y, CHANNELS)
+    half = len(x) // 2
+    inputs = Inputs(
+        name="bench", shape=made.space().supernet.inp, classes=10, train=images, test=images,
+        parts=Splits(
+            search_train=np.arange(half), search_valid=np.arange(half, len(x)),
+            retrain_train=np.arange(len(x)),
+        ),
+    )  # fmt: skip
+    task = Search(made.space(), made.recipe, inputs, seed=0, device="cpu")
+    spent = [0.0]
+
+    def timed(draw: Callable[[], Any]) -> Callable[[], Any]:
+        def inner() -> Any:
+            began = time.process_time()
+            made = draw()
+            spent[0] += time.process_time() - began
+            return made
+
+        return inner
+
+    task.session.next_train = timed(task.session.next_train)
+    task.session.next_valid = timed(task.session.next_valid)
+    task.begin(0)
+    task.step(0, 0)
+    spent[0], began = 0.0, time.process_time()
+    for number in range(1, steps + 1):
+        task.step(0, number)
+    took = time.process_time() - began
+    return 1000 * took / steps, 1000 * spent[0] / steps
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=4, help="for each path")
+    parser.add_argument("--step", action="store_true", help="time a search step, too")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    draw = np.random.default_rng(0)
+    x = draw.integers(0, 256, (given.images, 3, given.size, given.size), dtype=np.uint8)
+    paths = {"one by one": one_by_one(x, given.batch), "in batches": in_batches(x, given.batch)}
+    found = rates(paths, given.batch, given.seconds)
+    for name, rate in found.items():
+        print(f"{name:12} {rate:12,.0f} images/s")
+    print(f"ratio        {found['in batches'] / found['one by one']:12.1f}")
+    if given.step:
+        step, data = share(x, given.batch, 10)
+        print(f"search step  {step:12.1f} ms, of it data {data:.2f} ms ({100 * data / step:.1f} %)")
+
+
+if __name__ == "__main__":
+    main()
