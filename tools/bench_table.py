@@ -60,9 +60,16 @@ def write(order: Any) -> None:
         print("\n".join(lines(made)), file=sys.stderr, flush=True)
         found["rows"].append({"label": label, **made})
     FOUND.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    text = README.read_text(encoding="utf-8")
+    README.write_text(placed(README.read_text(encoding="utf-8"), found), encoding="utf-8")
+
+
+def placed(text: str, found: dict[str, Any]) -> str:
+    """A text with the block between the marks; where it has none, under `## Speed`."""
+    if BEGIN not in text:
+        head, speed, rest = text.partition("## Speed\n")
+        return f"{head}{speed}\n{block(found)}\n{rest}"
     before, rest = text.split(BEGIN)
-    README.write_text(before + block(found) + rest.split(END)[1], encoding="utf-8")
+    return before + block(found) + rest.split(END)[1]
 
 
 def block(found: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ import click
 from nasdsl.cli import exporting, given, plugged
 from nasdsl.cli.boundary import MISSING, OK, Failure, guarded, is_file, say
 from nasdsl.cli.export_order import Order
-from nasdsl.cli.running import pairs
+from nasdsl.cli.running import PROFILES, pairs
 from nasdsl.version import VERSION
 
 #: Forms that `export` offers; those of `nasdsl.ir.formats.forms`, which is not loaded for `--help`.
@@ -37,6 +37,12 @@ FORMS = (
               help="All options weighed, or only the picked one run.")  # fmt: skip
 @click.option("--emit", "what", type=click.Choice(["summary", "ir", "code", "graph"]),
               default="summary", show_default=True, help="What is printed.")  # fmt: skip
+@click.option("--profile", type=click.Choice(PROFILES), default=PROFILES[0], show_default=True,
+              help="How the supernet runs, never what it computes.")  # fmt: skip
+@click.option("--explain", is_flag=True,
+              help="Say what every pass of the profile gains, and what it refuses.")  # fmt: skip
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text",
+              show_default=True, help="How --explain is shown.")  # fmt: skip
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the weights."
 )
@@ -51,6 +57,9 @@ def compile_(
     text: str | None,
     mode: str,
     what: str,
+    profile: str,
+    explain: bool,
+    form: str,
     seed: int,
     force: bool,
 ) -> None:
@@ -79,8 +88,10 @@ def compile_(
     if genotype is not None:
         net = Discrete(made.target, seed=seed)
     else:
-        net = Supernet(made, mode=mode, seed=seed)
-    if what == "code":
+        net = Supernet(made, mode=mode, seed=seed, profile=profile)
+    if explain:
+        _explain(net, genotype, profile, form)
+    elif what == "code":
         click.echo(net.code, nl=False)
     elif what == "graph":
         graph = net.plain.graph if genotype is not None else net.graph.graph
@@ -106,6 +117,19 @@ def compile_(
     else:
         raise Failure("a package holds the dense supernet; leave --mode out", 2)
     say(f"wrote {out}: import it with torch alone, `load()` gives the module")
+
+
+def _explain(net: Any, genotype: Any, profile: str, form: str) -> None:
+    from nasdsl.codegen.explain import explain
+    from nasdsl.report.passes import passes_report, passes_text
+
+    if genotype is not None:
+        raise Failure("--explain is about supernets; leave --genotype out", 2)
+    found = explain(net)
+    if form == "json":
+        click.echo(json.dumps(passes_report(profile, found), indent=1))
+    else:
+        click.echo(passes_text(profile, found), nl=False)
 
 
 @click.command()

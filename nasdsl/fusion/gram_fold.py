@@ -30,11 +30,12 @@ class GramFold:
 
     Exact in training and evaluation; double backward goes through the expressions above. Legal
     where nothing else reads the outputs of convolution and norm, and the norm has no parameters.
-    A small map with many channels stays: its covariance would cost more than it spares.
+    Sums of fewer than `least` such branches stay: the algebra would cost more than it spares.
     """
 
     name: str = "gram_fold"
     gain: str = "outputs of pointwise convolutions are not made"
+    least: int = 4
 
     def run(self, work: Work) -> Ran:
         changes, refusals = 0, []
@@ -55,6 +56,14 @@ class GramFold:
             if not groups:
                 continue
             branches = max(groups.values(), key=len)
+            if len(branches) < self.least:
+                refusals.append(
+                    Refusal(
+                        place=str(branches[0].args[0].target),  # type: ignore[union-attr]
+                        reason=f"{len(branches)} branches, which the algebra does not pay for",
+                    )
+                )
+                continue
             self._fold(work, node, weights, values, branches)
             changes += len(branches)
         return Ran(changes=changes, refusals=tuple(refusals))

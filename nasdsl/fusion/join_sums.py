@@ -36,11 +36,11 @@ class JoinSums:
     def run(self, work: Work) -> Ran:
         changes = 0
         for add in reversed(list(work.functions(torch.add))):
-            if not _plain_sum(add) or _inner(add):
+            if not plain_sum(add) or part_of_a_sum(add):
                 continue
             terms: list[fx.Node] = []
             inside: list[fx.Node] = []
-            _leaves(add, terms, inside)
+            leaves(add, terms, inside)
             weights, weighed, plain = [], [], []
             for term in terms:
                 if _product(term):
@@ -64,7 +64,7 @@ class JoinSums:
         return Ran(changes=changes)
 
 
-def _plain_sum(node: Any) -> bool:
+def plain_sum(node: Any) -> bool:
     return (
         isinstance(node, fx.Node)
         and node.target is torch.add
@@ -74,19 +74,19 @@ def _plain_sum(node: Any) -> bool:
     )
 
 
-def _inner(node: fx.Node) -> bool:
+def part_of_a_sum(node: fx.Node) -> bool:
     """Whether a sum is only a part of a larger one."""
     users = list(node.users)
-    return len(users) == 1 and _plain_sum(users[0]) and users[0].args[0] is not users[0].args[1]
+    return len(users) == 1 and plain_sum(users[0]) and users[0].args[0] is not users[0].args[1]
 
 
-def _leaves(node: fx.Node, terms: list[fx.Node], inside: list[fx.Node]) -> None:
+def leaves(node: fx.Node, terms: list[fx.Node], inside: list[fx.Node]) -> None:
     """What a tree of sums adds up, in order; sums inside it, outermost first."""
     for part in node.args:
         if isinstance(part, fx.Node):
-            if _plain_sum(part) and len(part.users) == 1 and node.args[0] is not node.args[1]:
+            if plain_sum(part) and len(part.users) == 1 and node.args[0] is not node.args[1]:
                 inside.append(part)
-                _leaves(part, terms, inside)
+                leaves(part, terms, inside)
             else:
                 terms.append(part)
 

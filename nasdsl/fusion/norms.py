@@ -7,13 +7,28 @@ buffers; they are read when the function runs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
+
+#: Whether running statistics move; false where something is run a second time.
+_MOVING: ContextVar[bool] = ContextVar("moving", default=True)
+
+
+@contextlib.contextmanager
+def resting() -> Iterator[None]:
+    """Let the functions of this file compute without moving running statistics."""
+    token = _MOVING.set(False)
+    try:
+        yield
+    finally:
+        _MOVING.reset(token)
 
 
 def openable(module: nn.Module) -> bool:
@@ -42,9 +57,10 @@ def normalised(x: Tensor, bn: _BatchNorm, scale: Tensor | None = None) -> Tensor
         else:
             weight = weight * scale
             bias = bias * scale if bias is not None else None
-    return F.batch_norm(
-        x, bn.running_mean, bn.running_var, weight, bias, bn.training, bn.momentum or 0.0, bn.eps
-    )
+    mean, var = bn.running_mean, bn.running_var
+    if bn.training and mean is not None and var is not None and not _MOVING.get():
+        mean, var = torch.zeros_like(mean), torch.zeros_like(var)
+    return F.batch_norm(x, mean, var, weight, bias, bn.training, bn.momentum or 0.0, bn.eps)
 
 
 def shared(x: Tensor, norms: Sequence[_BatchNorm]) -> tuple[Tensor, ...]:
@@ -65,6 +81,8 @@ def shared(x: Tensor, norms: Sequence[_BatchNorm]) -> tuple[Tensor, ...]:
 
 def follow(norms: Sequence[_BatchNorm], means: Sequence[Tensor], vars_: Sequence[Tensor]) -> None:
     """Move running statistics, of equal momentum, towards those of a batch (unbiased)."""
+    if not _MOVING.get():
+        return
     momentum = norms[0].momentum or 0.0
     with torch.no_grad():
         running: Any = [bn.running_mean for bn in norms], [bn.running_var for bn in norms]

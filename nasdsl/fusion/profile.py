@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from nasdsl.diagnostics.suggest import did_you_mean
+from nasdsl.fusion.checkpoint_stages import CheckpointStages
 from nasdsl.fusion.common import Common
 from nasdsl.fusion.count_together import CountTogether
 from nasdsl.fusion.depthwise_backward import DepthwiseBackward
@@ -17,6 +18,7 @@ from nasdsl.fusion.gram_fold import GramFold
 from nasdsl.fusion.join_sums import JoinSums
 from nasdsl.fusion.layout import ChannelsLast
 from nasdsl.fusion.open_modules import OpenModules
+from nasdsl.fusion.pick_together import PickTogether
 from nasdsl.fusion.recompute_hidden import RecomputeHidden
 from nasdsl.fusion.rewriting import Pass
 
@@ -34,30 +36,53 @@ class Profile:
     passes: tuple[Pass, ...]
 
 
-_GRAPH: tuple[Pass, ...] = (
+_COMMON: tuple[Pass, ...] = (
     DropNone(),  # zeros first: nothing else has to look at them
+    PickTogether(),  # in one-path mode, before sums of other values are joined
     OpenModules(),  # what follows compares functions
     Common(),  # before weights go into norms: then equal norms would differ
     FoldWeights(),  # before sums are joined: what is folded is no product any more
     JoinSums(),  # after both
+)
+
+_SMALL: tuple[Pass, ...] = (
+    *_COMMON,
     GramFold(),  # sums are known, weights are folded
     RecomputeHidden(),  # before convolutions are no modules any more
     DepthwiseBackward(),  # behind what looks for convolutions
+)
+
+_HEAD: tuple[Pass, ...] = (
     CountTogether(),  # when it is known which batch-norms are opened
-    ChannelsLast(),  # at the head, in front of all
+    ChannelsLast(),  # in front of all
 )
 
 PROFILES: Mapping[str, Profile] = MappingProxyType(
     {
         "balanced": Profile(
-            name="balanced", use="the fastest step", passes=(GeneratedCells(), *_GRAPH)
+            name="balanced",
+            use="the fastest step, and less memory",
+            passes=(
+                GeneratedCells(),  # what no template covers is left to the others
+                *_SMALL,
+                *_HEAD,
+            ),
         ),
         "memory": Profile(
             name="memory",
-            use="the least memory",
-            passes=(GeneratedCells(recompute=True), *_GRAPH),
+            use="the least memory, at the cost of a second forward pass of the cells",
+            passes=(
+                GeneratedCells(recompute=True),
+                *_SMALL,
+                CheckpointStages(),  # around all that is inside a stage
+                *_HEAD,
+            ),
         ),
-        "launch": Profile(name="launch", use="the fewest operators", passes=_GRAPH),
+        "launch": Profile(
+            name="launch",
+            use="the fewest operators",
+            passes=(*_COMMON, *_HEAD),
+        ),
         "reference": Profile(name="reference", use="the graph as it is emitted", passes=()),
     }
 )

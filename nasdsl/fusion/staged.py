@@ -69,11 +69,12 @@ class _Staged(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         g = grads[0]
-        z, kernel, bias, gamma, beta, weight, shift = ctx.saved_tensors
+        saved = ctx.saved_tensors
+        z, kernel, bias, gamma, beta, weight, shift = saved
         eps, groups, how = ctx.sizes
         needs = ctx.needs_input_grad
         if torch.is_grad_enabled():
-            return (*_differentiable(g, ctx.saved_tensors, ctx.sizes, needs), None)
+            return (*_differentiable(g, saved, ctx.sizes, needs), None)
         y, hidden, (mean, rstd), _, _ = _hidden(z, kernel, bias, gamma, beta, eps)
         before = any(needs[:5])
         find = gradients if groups == hidden.shape[1] == weight.shape[0] else library

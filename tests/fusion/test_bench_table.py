@@ -1,0 +1,48 @@
+"""The table of measurements in README.md is what the tool makes of what it measured."""
+
+import json
+import sys
+from pathlib import Path
+
+TOOLS = Path(__file__).parent.parent.parent / "tools"
+sys.path.insert(0, str(TOOLS))
+
+from bench_table import BEGIN, END, FOUND, README, block, placed  # noqa: E402
+
+
+def row(profile, layout, seconds, kernels, saved):
+    return {
+        "profile": profile, "layout": layout, "time_min_s": seconds, "kernels": kernels,
+        "saved_MB": saved, "predicted_s": seconds / 2, "faster_than_plain": 4 / seconds,
+        "faster_than_channels_last": 2 / seconds,
+    }  # fmt: skip
+
+
+FIRST = {
+    "schema": 1, "machine": "a machine", "date": "2000-01-01", "repeats": 5,
+    "rows": [{"label": "DARTS", "batch": 16, "rows": [
+        row("reference", "NCHW", 4.0, 12317, 1946.7),
+        row("reference", "channels_last", 2.0, 12317, 1946.7),
+        row("balanced", "channels_last", 1.0, 700, 400.0),
+    ]}],
+}  # fmt: skip
+
+
+def test_a_block_says_what_was_measured():
+    text = block(FIRST)
+    assert text.startswith(BEGIN) and text.endswith(END)
+    assert "| | `balanced` | 4.00 (2.00) | 4.87 | 700 | 0.50 |" in text
+    assert "a machine" in text
+
+
+def test_a_block_takes_the_place_of_the_last_one():
+    once = placed("# x\n\n## Speed\n\nmore\n", FIRST)
+    assert once.count(BEGIN) == once.count(END) == 1 and once.endswith("more\n")
+    assert placed(once, FIRST) == once
+
+
+def test_the_readme_has_what_the_tool_measured():
+    text = README.read_text(encoding="utf-8")
+    assert (BEGIN in text) == FOUND.exists()
+    if FOUND.exists():
+        assert block(json.loads(FOUND.read_text(encoding="utf-8"))) in text
