@@ -8,27 +8,6 @@ from "data/images.nas" import fashion16
 from "suites/bench.nas" import bench_darts, bench_drnas, bench_fair, bench_gdas, bench_oles, bench_pc_darts,
                                bench_sdarts
 
-space small_wide extends bench.wide {
-  C    = 4
-  data = fashion16
-}
-space small_deep extends bench.deep {
-  C      = 4
-  layers = 9
-  data   = fashion16
-}
-space small_single extends bench.single_cell {
-  C    = 8
-  data = fashion16
-}
-
-space small_wide_no_skip    extends small_wide, bench.no_skip {}
-space small_wide_all_skip   extends small_wide, bench.all_skip {}
-space small_deep_no_skip    extends small_deep, bench.no_skip {}
-space small_deep_all_skip   extends small_deep, bench.all_skip {}
-space small_single_no_skip  extends small_single, bench.no_skip {}
-space small_single_all_skip extends small_single, bench.all_skip {}
-
 # an epoch is nine steps, so alphas move in larger ones
 recipe small_darts extends bench_darts {
   epochs  = 6
@@ -67,13 +46,14 @@ recipe small_fair extends bench_fair {
   arch.lr = 6e-3
 }
 
-# 576 images each for weights and alphas, 1152 others for retraining
+# parts of the two halves of the images
 split small_halves {
   search.train  = data[0..575]
   search.valid  = data[576..1151]
   retrain.train = data[5000..6151]
 }
 
+# eight epochs without an auxiliary head
 train small_train(lr = 0.1) {
   epochs    = 8
   batch     = 64
@@ -84,15 +64,15 @@ train small_train(lr = 0.1) {
 # nine structures, seven recipes, three seeds, for two cores and the images in the package
 suite bench_small {
   spaces = [
-    small_wide,
-    small_wide_no_skip,
-    small_wide_all_skip,
-    small_deep,
-    small_deep_no_skip,
-    small_deep_all_skip,
-    small_single,
-    small_single_no_skip,
-    small_single_all_skip,
+    bench.wide(C = 4),
+    bench.wide_no_skip(C = 4),
+    bench.wide_all_skip(C = 4),
+    bench.deep(C = 4, layers = 9),
+    bench.deep_no_skip(C = 4, layers = 9),
+    bench.deep_all_skip(C = 4, layers = 9),
+    bench.single_cell(C = 8),
+    bench.single_cell_no_skip(C = 8),
+    bench.single_cell_all_skip(C = 8),
   ]
   recipes = [
     small_darts,
