@@ -33,17 +33,17 @@ class Job:
     program: Program
     bound: Bound
 
-    @property
-    def threads(self) -> int:
-        return torch.get_num_threads() if self.lib.threads else 1
+    def threads(self, n: int) -> int:
+        """An image is worked on by one thread."""
+        return min(torch.get_num_threads(), n) if self.lib.threads else 1
 
     def forward(
         self, tensors: Sequence[Tensor], training: Numbers, factors: Any, n: int
     ) -> tuple[Tensor, Tensor]:
         """Runs the forward program: what is kept, and the moments of the batch."""
         lib, made, take = self.lib, self.program, self.generated.memory.take
-        dtype = tensors[0].dtype
-        work, _, moments = lib.sizes(made.forward, n, self.threads)
+        dtype, threads = tensors[0].dtype, self.threads(n)
+        work, _, moments = lib.sizes(made.forward, n, threads)
         kept = take(made.kept * n * lib.lanes, dtype)
         passing = take(made.passing * n * lib.lanes, dtype)
         scratch = take(work, dtype)
@@ -66,7 +66,7 @@ class Job:
                 passing=passing.data_ptr(),
                 gradient=0,
                 work=scratch.data_ptr(),
-                threads=self.threads,
+                threads=threads,
             )
         )
         return kept, statistics
@@ -82,16 +82,14 @@ class Job:
     ) -> None:
         """Runs the backward program, which adds to `results`."""
         lib, made, take = self.lib, self.program, self.generated.memory.take
-        dtype = tensors[0].dtype
-        _, work, _ = lib.sizes(made.backward, n, self.threads)
+        dtype, threads = tensors[0].dtype, self.threads(n)
+        _, work, _ = lib.sizes(made.backward, n, threads)
         passing = take(made.passing_back * n * lib.lanes, dtype)
         gradient = take(made.gradient * n * lib.lanes, dtype)
         scratch = take(work, dtype)
         buffers = self.generated.slots.buffers
-        if all(training):  # nothing reads running statistics
-            where = pointers(tensors, buffers)
-        else:
-            where = pointers((*tensors, *self.bound.buffers))
+        # Nothing reads running statistics where all are those of the batch.
+        where = pointers(tensors, buffers if all(training) else 0)
         to = pointers(results, buffers)
         strides = self.generated.strides.of(tensors)
         back = self.generated.gradient_strides.of(results)
@@ -112,7 +110,7 @@ class Job:
                 passing=passing.data_ptr(),
                 gradient=gradient.data_ptr(),
                 work=scratch.data_ptr(),
-                threads=self.threads,
+                threads=threads,
             )
         )
 
@@ -146,10 +144,10 @@ class Call(torch.autograd.Function):
         )
         if any(ctx.training):
             torch.autograd.graph.increment_version(job.bound.buffers)
-        if job.generated.recompute:
-            ctx.save_for_backward(*arrived, *rest, *outputs, statistics)
-        else:
-            ctx.save_for_backward(*arrived, *rest, *outputs, statistics, kept)
+        # Running statistics that were normalised with may not change until then.
+        read = () if all(ctx.training) else job.bound.buffers
+        last = () if job.generated.recompute else (kept,)
+        ctx.save_for_backward(*arrived, *rest, *outputs, *read, statistics, *last)
         return tuple(outputs)
 
     @staticmethod
@@ -164,12 +162,14 @@ class Call(torch.autograd.Function):
             return (None, *_differentiable(job, ctx.training, given, asked, grads))
         n = int(given[0].shape[0])
         tensors = (*given[: table.inputs], *outputs, *given[table.inputs :])
-        statistics = saved[count + table.outputs]
         if job.generated.recompute:
             still = _still(len(ctx.training))
             kept, statistics = job.forward(tensors, _modes(ctx.training), still, n)
         else:
-            kept = saved[-1]
+            statistics, kept = saved[-2:]
+        if not all(ctx.training):
+            first = count + table.outputs
+            tensors = (*tensors, *saved[first : first + table.buffers])
         results = gradients(job.generated.memory, given, asked, table.inputs)
         own = (*results[: table.inputs], *[image(g) for g in grads], *results[table.inputs :])
         job.backward(tensors, kept, statistics, own, ctx.training, n)

@@ -143,7 +143,12 @@ def _rebuilt(
             return graph, circular
     new.eliminate_dead_code(is_impure_node=lambda n: n.op in ("placeholder", "output"))
     new.lint()
-    return fx.GraphModule(graph, new, class_name=type(graph).__name__), None
+    made = fx.GraphModule(graph, new, class_name=type(graph).__name__)
+    # The very modules of the graph in their order, those that only calls read as well.
+    made._modules.clear()
+    for name, child in graph.named_children():
+        made.add_module(name, child)
+    return made, None
 
 
 def _call(
