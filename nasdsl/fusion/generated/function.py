@@ -147,7 +147,8 @@ class Call(torch.autograd.Function):
         # Running statistics that were normalised with may not change until then.
         read = () if all(ctx.training) else job.bound.buffers
         last = () if job.generated.recompute else (kept,)
-        ctx.save_for_backward(*arrived, *rest, *outputs, *read, statistics, *last)
+        # As they were given: a copy in another layout would end the graph of second derivatives.
+        ctx.save_for_backward(*given, *outputs, *read, statistics, *last)
         return tuple(outputs)
 
     @staticmethod
@@ -161,6 +162,7 @@ class Call(torch.autograd.Function):
         if torch.is_grad_enabled():
             return (None, *_differentiable(job, ctx.training, given, asked, grads))
         n = int(given[0].shape[0])
+        given = (*[image(t) for t in given[: table.inputs]], *given[table.inputs :])
         tensors = (*given[: table.inputs], *outputs, *given[table.inputs :])
         if job.generated.recompute:
             still = _still(len(ctx.training))
@@ -200,6 +202,10 @@ def _differentiable(
     """Gradients with a graph of their own, through the reference; statistics stay as they are."""
     region, table = job.generated.region, job.generated.slots
     first = table.inputs + table.scalars
+    # Aliases: one input may be computed from another, and only what reaches this region by each
+    # of them is wanted, not what it owes to the others.
+    with torch.enable_grad():
+        given = [t.view_as(t) for t in given]
     replaced = {
         f"{path}.{name}": tensor
         for (path, name), tensor in zip(region.parameters, given[first:], strict=True)
