@@ -37,6 +37,11 @@ class GeneratedCells:
             named = " and ".join(sorted(devices)) or "no device"
             reason = f"the kernels run on the CPU, the weights are on {named}"
             return Ran(changes=0, refusals=(Refusal(place="cells", reason=reason),))
+        if any(n.op == "placeholder" and n.target == "pick" for n in work.graph.nodes):
+            # A weight that no picked path uses has no gradient, and an optimizer leaves it alone;
+            # a region would give it one of zeros, by which decay and momentum move it.
+            refusal = Refusal(place="cells", reason="one path runs; the others have no gradient")
+            return Ran(changes=0, refusals=(refusal,))
         found = generate(
             fx.GraphModule(work.root, work.graph), options=Options(recompute=self.recompute)
         )

@@ -107,8 +107,8 @@ def run(tmp_path_factory):
     folder = create(
         tmp_path_factory.mktemp("runs") / "a",
         {"items": {}, "parameters": {}, "changes": {}, "seed": 0, "device": "cpu"},
+        archive(plan),
     )
-    folder.write("sources.json", archive(plan))
     genotype = {"schema": 1, "space": space.name, "picks": picks}
     folder.write("genotype.json", genotype)
     folder.write("result.json", {"genotype": genotype, "text": "…", "mix": {}})

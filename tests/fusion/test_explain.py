@@ -15,7 +15,8 @@ from nasdsl.report.passes import passes_text
 SMALL = ["-P", "layers=1", "-P", "C=2"]
 
 
-def test_what_a_profile_gains_and_refuses():
+def test_what_a_profile_gains_and_refuses(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")  # with one whole cells are taken first
     found = CliRunner().invoke(
         cli, ["compile", "darts", *SMALL, "--profile", "memory", "--explain", "--format", "json"]
     )

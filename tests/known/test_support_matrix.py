@@ -48,7 +48,8 @@ def test_darts_runs_and_what_needs_other_data_is_refused():
     darts = next(r for r in RECIPES if r[0] == "darts")
     by_name = dict(SPACES)
     assert fine(darts, ("one_edge", by_name["one_edge"])).state == MATRIX.OK
-    assert "takes series" in fine(darts, ("conv1d", by_name["conv1d"])).message
+    assert fine(darts, ("conv1d", by_name["conv1d"])).state == MATRIX.OK
+    assert "takes tokens" in fine(darts, ("gpt_small", by_name["gpt_small"])).message
 
 
 def test_a_cell_that_takes_its_process_down_is_a_fault(monkeypatch):

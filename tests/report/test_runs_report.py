@@ -63,7 +63,9 @@ def runs(*args, code=0):
     result = CliRunner().invoke(cli, ["runs", *map(str, args)], catch_exceptions=False)
     assert result.exit_code == code, result.output
     if "json" not in args:
-        assert all(len(line) <= 80 for line in result.output.splitlines()), result.output
+        # A path is as long as it is.
+        lines = [line for line in result.output.splitlines() if "/" not in line]
+        assert all(len(line) <= 80 for line in lines), result.output
     return result.output
 
 
