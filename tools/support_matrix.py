@@ -43,6 +43,7 @@ from nasdsl.ir.config import Component  # noqa: E402
 from nasdsl.ir.discretize import DiscretizeError  # noqa: E402
 from nasdsl.ir.expression import CostError  # noqa: E402
 from nasdsl.ir.genotype import Genotype  # noqa: E402
+from nasdsl.ir.sampling import NothingFound  # noqa: E402
 from nasdsl.ir.shape import Shape  # noqa: E402
 from nasdsl.ir.space import Space  # noqa: E402
 from nasdsl.passes.edges import PassError  # noqa: E402
@@ -62,6 +63,7 @@ STEPS, BATCH, CLASSES = 2, 2, 7
 #: Errors that are messages to a user; a cell that raises another one is a fault.
 REFUSALS = (
     CompileError, PlanError, NotExecutable, DiscretizeError, DataError, PassError, CostError,
+    NothingFound,
 )  # fmt: skip
 #: What arrives, small; spaces that need more than 32 x 32 stand here.
 IMAGES = Shape("image", (3, 32, 32))
@@ -311,7 +313,7 @@ def reason(error: BaseException) -> tuple[str, str]:
         return "slot", text.split(": ", 1)[-1]
     words = {
         NotExecutable: "relax", DiscretizeError: "pick", PlanError: "plan", DataError: "data",
-        PassError: "edit", CostError: "cost",
+        PassError: "edit", CostError: "cost", NothingFound: "require",
     }  # fmt: skip
     return next(w for kind, w in words.items() if isinstance(error, kind)), text
 
