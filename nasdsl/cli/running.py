@@ -211,6 +211,23 @@ def _opened(plan: Any, prepared: Any, folder: Any, options: Any, accept_changes:
     return folder
 
 
+def _prepare_kernels(plan: Any, options: Any) -> None:
+    """Build what generated cells need, with a line of progress; or say what is lost without."""
+    import torch
+
+    from nasdsl.fusion.generated_cells import GeneratedCells
+    from nasdsl.fusion.profile import profile
+    from nasdsl.kernels.library import library
+    from nasdsl.kernels.toolchain import Missing
+
+    wanted = any(isinstance(each, GeneratedCells) for each in profile(options.profile).passes)
+    if not wanted or options.device != "cpu" or plan.space().supernet.inp.kind != "image":
+        return
+    found = library(torch.float32, progress=say)
+    if isinstance(found, Missing):
+        say(f"note: {found.reason}; cells run operator by operator, slower and in more memory")
+
+
 def _carry_out(
     plan: Any, prepared: Any, folder: Any, options: Any, form: str, track: tuple[str, ...]
 ) -> None:
@@ -233,6 +250,7 @@ def _carry_out(
         f"({prepared.shape}, {prepared.classes} classes), {options.device}, "
         f"{torch.get_num_threads()} thread{'s' * (torch.get_num_threads() != 1)}, seed {plan.seed}"
     )
+    _prepare_kernels(plan, options)
     if events.wanted(plan.recipe) and not events.available():
         say(f"note: {events.MISSING}")
     for warning in prepared.warnings:

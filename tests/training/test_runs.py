@@ -1,65 +1,16 @@
 """Whole runs: repeated, killed and resumed bit for bit; folders that are enough by themselves."""
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from small_trust import TEXT, run, start
 
 from nasdsl.cli.main import cli
-
-TEXT = """nas 1
-
-from "darts.nas" import darts, darts8
-from "data/images.nas" import fashion16
-import "recipes/samplers.nas" as samplers
-import "recipes/darts.nas" as base
-
-space tiny extends darts {
-  C      = 4
-  layers = 3
-  nodes  = 1
-  data   = fashion16
-  candidates = {none, max_pool_3x3, skip_connect, sep_conv_3x3}
-  cell normal {
-    out x[1]
-  }
-  target {}
-}
-
-recipe soft extends base.darts {
-  epochs  = 3
-  batch   = 16
-  arch.lr = 0.01
-}
-recipe hard extends samplers.gdas {
-  epochs = 3
-  batch  = 16
-}
-recipe drawn extends samplers.drnas {
-  epochs = 3
-  batch  = 16
-}
-
-split few {
-  search.train  = data[0..95]
-  search.valid  = data[96..191]
-  retrain.train = data[192..319]
-}
-
-train short {
-  epochs    = 2
-  batch     = 32
-  weights   = sgd(lr = cosine(0.05 -> 0), momentum = 0.9)
-  drop_path = linear(0 -> 0.2)
-}
-"""
 
 
 @pytest.fixture
@@ -67,12 +18,6 @@ def spec(tmp_path):
     path = tmp_path / "tiny.nas"
     path.write_text(TEXT)
     return path
-
-
-def run(*args):
-    result = CliRunner().invoke(cli, ["-q", "run", *map(str, args)], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result
 
 
 def same(a: Path, b: Path):
@@ -96,19 +41,6 @@ def test_same_seed_is_the_same_run_and_the_folder_alone_repeats_it(spec, tmp_pat
     assert (tmp_path / "a/alphas.safetensors").read_bytes() != (
         tmp_path / "d/alphas.safetensors"
     ).read_bytes()
-
-
-COMMAND = [sys.executable, "-m", "nasdsl", "-q", "run"]
-
-
-def start(*args):
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [*COMMAND, *map(str, args), "--threads", "1"],
-        env=env,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
 
 
 def under_way(process, target):
@@ -217,3 +149,14 @@ def test_a_run_folder_is_never_overwritten(spec, tmp_path):
     result = CliRunner().invoke(cli, ["run", str(spec), "-o", str(tmp_path / "a")])
     assert result.exit_code == 1
     assert "not empty" in result.output
+
+
+def test_a_machine_without_a_compiler_works_and_says_what_it_lost(spec, tmp_path, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    given = ["run", str(spec), "--recipe", "soft", "--no-retrain", "--threads", "1"]
+    said = CliRunner().invoke(cli, [*given, "-o", str(tmp_path / "a")], catch_exceptions=False)
+    assert said.exit_code == 0
+    assert "`no-such-compiler` that CXX names is not there" in said.stderr
+    assert "slower" in said.stderr
+    other = [*given, "-o", str(tmp_path / "b"), "--profile", "reference"]
+    assert "compiler" not in CliRunner().invoke(cli, other, catch_exceptions=False).stderr
