@@ -42,6 +42,8 @@ def _planned(source: str, name: str | None) -> tuple[Any, SuitePlan]:
 
     loaded = plugged.load(source)
     declared = declaration.declared(loaded, declaration.suite_name(loaded, name))
+    for entry in declared.unread:
+        say(f"note: `report` names {entry}, which this version does not compute")
     return loaded, planning.plan(loaded, declared)
 
 

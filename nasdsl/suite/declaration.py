@@ -22,6 +22,10 @@ LISTS = {
 }
 
 
+#: What `report` may name and every report has; the rest is told to the user.
+PRINTED = frozenset({"mean", "std", "best", "rank", "kendall_tau", "spearman", "friedman"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """A block by name with changed numbers, as text: `bench_300`, `{"lr": "1/40"}`."""
@@ -37,6 +41,7 @@ class Declared:
     """A suite as it is written.
 
     `choose` is `("all", "")` or `("min" | "max", measure)`; `measure` is what is reported.
+    `unread` are entries of `report` that no report has.
     """
 
     name: str
@@ -50,6 +55,7 @@ class Declared:
     measure: str
     disjoint: bool
     best: bool
+    unread: tuple[str, ...] = ()
 
 
 def suite_name(loaded: Loaded, name: str | None) -> str:
@@ -97,6 +103,7 @@ def declared(loaded: Loaded, name: str) -> Declared:
         measure=measure,
         best=best,
         disjoint=bool(made.get("disjoint")),
+        unread=tuple(show(term) for term in _terms(made) if not _printed(term)),
         **lists,
     )
 
@@ -146,13 +153,29 @@ def _choose(made: Settings) -> tuple[str, str]:
 
 def _measure(made: Settings) -> tuple[str, bool]:
     """What is reported: the first measure that `report` names; whether `best` is asked for."""
-    report: Any = made.get("report")
-    terms = report if isinstance(report, tuple | list) else (report,)
     found, best = "", False
-    for term in terms:
+    for term in _terms(made):
         if isinstance(term, Component):
             best |= term.name == "best"
             for _, argument in term.args:
                 if isinstance(argument, Word) and "." in argument.text and not found:
                     found = argument.text
     return found or "test.accuracy", best
+
+
+def _terms(made: Settings) -> tuple[Any, ...]:
+    report: Any = made.get("report")
+    if report is None:
+        return ()
+    return tuple(report) if isinstance(report, tuple | list) else (report,)
+
+
+def _printed(term: Any) -> bool:
+    """Whether reports have what an entry names; none is grouped `by` something else."""
+    if isinstance(term, Word):
+        return term.text in PRINTED
+    return (
+        isinstance(term, Component)
+        and term.name in PRINTED
+        and all(name != "by" for name, value in term.args if value is not None)
+    )

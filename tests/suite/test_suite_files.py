@@ -65,3 +65,15 @@ def test_the_small_suite_fits_two_cores():
     assert len({c.names["benchmark"] for c in made.cells}) == 9
     assert sum(c.estimate["work"] for c in made.cells) / RATE < 2 * 2 * 3600
     assert max(c.estimate.get("bytes") or 0 for c in made.cells) < 1e9
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "unread"),
+    [
+        ("suites/bench.nas", "darts_bench", ()),
+        ("suites/bench.nas", "fidelity", ("spearman(by = epochs)", "precision_at(10)")),
+        ("suites/split_ratios.nas", "split_ratios", ("kendall_tau(by = split)",)),
+    ],
+)
+def test_what_no_report_has_is_said(file, name, unread):
+    assert declaration.declared(driver.load(file), name).unread == unread
