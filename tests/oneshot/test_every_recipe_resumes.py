@@ -1,9 +1,12 @@
 """Every bundled recipe searches to its end, and goes on from any checkpoint as if never stopped."""
 
+import os
 import random
+import signal
 from fractions import Fraction
 
 import pytest
+import torch
 from small_runs import TEXT, equal_states, inputs, plan
 
 from nasdsl import driver
@@ -45,8 +48,39 @@ space mobile extends nasbench_macro {
 FEWER = {"samples": 3, "population": 3, "rounds": 1, "parents": 2, "crossover": 1, "mutation": 1}
 
 
-class Cut(Exception):
-    """The process is gone."""
+@pytest.fixture(autouse=True)
+def one_thread():
+    """What a forked process computes is what this one does."""
+    was = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(was)
+
+
+def killed(made, folder, after):
+    """Run in a process that is killed (`kill -9`) after some steps; whether it got so far."""
+    process = os.fork()
+    if process == 0:
+        left = after
+
+        def watch(moment):
+            nonlocal left
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        try:
+            torch.set_num_threads(1)
+            drive(task_of(made), folder=folder, watch=watch)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(process, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return True
+    assert os.WEXITSTATUS(status) == 0
+    return False
 
 
 def small(name, space):
@@ -123,21 +157,8 @@ def test_a_recipe_goes_on_from_every_step_and_from_a_death(name, tmp_path, monke
     assert task.result() == whole.result()
 
     draw = random.Random(name)
-    deaths = 0
-    while deaths < 2:
-        task, left = task_of(made), draw.randrange(1, 4)
-
-        def watch(moment):
-            nonlocal left
-            left -= 1
-            if left == 0:
-                raise Cut
-
-        try:
-            drive(task, folder=tmp_path / "dead", watch=watch)
-            break
-        except Cut:
-            deaths += 1
+    deaths = sum(killed(made, tmp_path / "dead", draw.randrange(1, 4)) for _ in range(2))
+    assert deaths
     task = task_of(made)
     drive(task, folder=tmp_path / "dead")
     assert equal_states(whole, task)
