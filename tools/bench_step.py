@@ -25,7 +25,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ from torch.nn import functional as F
 from nasdsl import driver
 from nasdsl.codegen.supernet import Supernet
 from nasdsl.fusion.counting import count, kept
-from nasdsl.fusion.profile import PROFILES
+from nasdsl.fusion.generated_cells import GeneratedCells
+from nasdsl.fusion.profile import PROFILES, Profile
 from nasdsl.fusion.roofline import Machine, measured, now, synchronize
 from nasdsl.ir.shape import Shape
 from nasdsl.oneshot.compose import compose
@@ -69,6 +70,18 @@ class Order:
     threads: int = 1
     device: str = "cpu"
     errors: bool = True
+    apart: bool = False
+
+
+#: The generated kernels without fusion: every operation a call of its own.
+APART = Profile(
+    name="apart",
+    use="what the kernels gain by themselves",
+    passes=tuple(
+        replace(p, apart=True) if isinstance(p, GeneratedCells) else p
+        for p in PROFILES["balanced"].passes
+    ),
+)
 
 
 @dataclass(slots=True)
@@ -88,13 +101,16 @@ class Variant:
 
 
 def variants(order: Order) -> list[Variant]:
-    names = [("reference", "NCHW"), ("reference", "channels_last")]
-    names += [(p, "channels_last") for p in order.profiles if p != "reference"]
+    plain = PROFILES["reference"]
+    names = [(plain, "NCHW"), (plain, "channels_last")]
+    names += [(PROFILES[p], "channels_last") for p in order.profiles if p != "reference"]
+    if order.apart:
+        names.append((APART, "channels_last"))
     make = _whole_steps if order.bilevel else _steps
     return [make(order, profile, layout) for profile, layout in names]
 
 
-def _steps(order: Order, profile: str, layout: str) -> Variant:
+def _steps(order: Order, profile: Profile, layout: str) -> Variant:
     began = time.perf_counter()
     loaded = driver.load(order.space)
     space = driver.space(loaded, None, order.parameters)
@@ -134,10 +150,14 @@ def _steps(order: Order, profile: str, layout: str) -> Variant:
             mix, pick = sample.mix, sample.pick
         return _loss(net(x, mix, pick), y)
 
+    parameters = list(net.parameters())
+
     def step() -> None:
+        for p in parameters:
+            p.grad = None  # as a step begins: gradients are put down, not added to old ones
         forward().backward()
 
-    return Variant(profile, layout, step, forward, list(net.parameters()), compiled, net)
+    return Variant(profile.name, layout, step, forward, parameters, compiled, net)
 
 
 def _start(value: Any) -> float:
@@ -159,7 +179,7 @@ def _batch(space: Any, batch: int, device: torch.device) -> tuple[Tensor, Tensor
     return x.to(device), y.to(device)
 
 
-def _whole_steps(order: Order, profile: str, layout: str) -> Variant:
+def _whole_steps(order: Order, profile: Profile, layout: str) -> Variant:
     began = time.perf_counter()
     loaded = driver.load(order.space)
     names = {
@@ -183,7 +203,7 @@ def _whole_steps(order: Order, profile: str, layout: str) -> Variant:
         task.step(0, 0)
 
     net = task.session.supernet
-    return Variant(profile, layout, step, step, list(net.parameters()), compiled, net)
+    return Variant(profile.name, layout, step, step, list(net.parameters()), compiled, net)
 
 
 def _images(inp: Shape, classes: int, order: Order) -> Inputs:
@@ -379,6 +399,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--no-errors", action="store_true")
+    parser.add_argument("--apart", action="store_true", help="the kernels without fusion, too")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--write-readme", action="store_true")
     args = parser.parse_args()
@@ -393,6 +414,7 @@ def main() -> None:
         threads=args.threads,
         device=args.device,
         errors=not args.no_errors,
+        apart=args.apart,
     )
     if args.write_readme:
         from bench_table import write

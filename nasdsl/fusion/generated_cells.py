@@ -21,10 +21,12 @@ class GeneratedCells:
 
     See `nasdsl.fusion.generated.generate`. The kernels are C++ for the CPU: without a compiler, or
     with weights on another device, nothing is taken and the passes behind this one have the
-    whole graph. With `recompute` a region keeps its inputs alone for the backward pass.
+    whole graph. With `recompute` a region keeps its inputs alone for the backward pass, with
+    `apart` every operation is a call of its own: the control that says what is fusion and what not.
     """
 
     recompute: bool = False
+    apart: bool = False
     name: str = "generated_cells"
     gain: str = "a cell is one kernel call each way"
 
@@ -42,9 +44,8 @@ class GeneratedCells:
             # a region would give it one of zeros, by which decay and momentum move it.
             refusal = Refusal(place="cells", reason="one path runs; the others have no gradient")
             return Ran(changes=0, refusals=(refusal,))
-        found = generate(
-            fx.GraphModule(work.root, work.graph), options=Options(recompute=self.recompute)
-        )
+        how = Options(recompute=self.recompute, apart=self.apart)
+        found = generate(fx.GraphModule(work.root, work.graph), options=how)
         refusals = tuple(Refusal(place=r.place, reason=r.reason) for r in found.refused)
         if found.regions:
             for node in reversed(list(work.graph.nodes)):

@@ -11,7 +11,11 @@ from nasdsl.ir.config import Component
 
 
 def build(component: Component, parameters: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
-    """The optimizer of a component over named parameters; schedules are set step by step."""
+    """The optimizer of a component over named parameters; schedules are set step by step.
+
+    Over lists of tensors (`foreach`): operator for operator what a loop over them computes, with
+    one call for all.
+    """
     values = list(parameters.values())
     match component.name:
         case "sgd":
@@ -20,11 +24,13 @@ def build(component: Component, parameters: Mapping[str, nn.Parameter]) -> torch
                 lr=0.0,
                 momentum=float(component.get("momentum")),
                 nesterov=bool(component.get("nesterov")),
+                foreach=True,
             )
         case "adam" | "adamw":
             kind = torch.optim.Adam if component.name == "adam" else torch.optim.AdamW
             betas = tuple(float(b) for b in component.get("betas"))
-            return kind(values, lr=0.0, betas=(betas[0], betas[1]), eps=float(component.get("eps")))
+            eps = float(component.get("eps"))
+            return kind(values, lr=0.0, betas=(betas[0], betas[1]), eps=eps, foreach=True)
         case other:
             raise ValueError(f"unknown optimizer {other}")
 

@@ -67,7 +67,8 @@ class Retrain:
     def step(self, epoch: int, number: int) -> None:
         length = self.train.batches_per_pass
         now = Clock(epoch * length + number, self.epochs * length, length).value
-        self.net.train()
+        if not self.net.training:
+            self.net.train()
         x, y = self.train.next_batch()
         if x.dim() == 4:
             x = x.contiguous(memory_format=self.layout)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nasdsl.codegen.emit import NotExecutable
 from nasdsl.codegen.supernet import Supernet
+from nasdsl.fusion.profile import Profile
 from nasdsl.ir import discretize
 from nasdsl.ir.config import Component, Schedule, Settings, Steps, value_at
 from nasdsl.ir.formats import forms
@@ -64,7 +65,7 @@ class Search:
         device: str,
         space_of: Callable[[Mapping[str, Any]], Space] | None = None,
         limits: Limits | None = None,
-        profile: str = "reference",
+        profile: str | Profile = "reference",
     ) -> None:
         self.space, self.recipe, self.inputs = space, recipe, inputs
         self.profile = profile
@@ -331,7 +332,8 @@ class Search:
         session.whole = Clock(epoch * length + number, self.base * length, length)
         if epoch >= self.base:
             self._tune((epoch - self.base) * length + number, length)
-        session.supernet.train()
+        if not session.supernet.training:  # thousands of modules to go through otherwise
+            session.supernet.train()
         edits.follow(session)
         session.parts.step.run(session)
 

@@ -51,6 +51,13 @@ def test_nothing_kept_between_forward_and_backward():
     assert_same(plain, made, steps=3)
 
 
+def test_every_operation_a_call_of_its_own():
+    plain, made, result = pair(darts(), apart=True)
+    assert all(len(r.code) <= 3 for r in result.regions)
+    assert len(result.regions) > 100
+    assert_same(plain, made, steps=3)
+
+
 def test_evaluation_mode():
     plain, made, _ = pair(darts())
     assert_same(plain, made)

@@ -26,9 +26,15 @@ from nasdsl.kernels.memory import Memory
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """`recompute`: nothing is kept between forward and backward (profile `memory`)."""
+    """`recompute`: nothing is kept between forward and backward (profile `memory`).
+
+    `apart`: every operation is a call of its own, by the same kernels, with the copies that leaving
+    a region costs. What it takes longer than whole cells is what fusion gains; what it takes less
+    than the library, what the kernels gain.
+    """
 
     recompute: bool = False
+    apart: bool = False
     #: Groups that weigh nothing are taken from this many nodes on.
     least: int = 6
 
@@ -50,7 +56,7 @@ class Result:
 def generate(graph: fx.GraphModule, *, options: Options | None = None) -> Result:
     """Regions of a dense graph as generated calls; what no template covers stays as it is."""
     how = options or Options()
-    groups, refused = partition(graph.graph)
+    groups, refused = partition(graph.graph, apart=how.apart)
     channels = widths(graph.graph)
     taken: list[_Taken] = []
     for group in groups:
@@ -74,6 +80,8 @@ def generate(graph: fx.GraphModule, *, options: Options | None = None) -> Result
 
 def _worth(group: Group, how: Options) -> bool:
     """Whether a call is better than its nodes: mixtures are, a lone layer is not."""
+    if how.apart:
+        return True
     mixture = any(n.target is torch.mul for n in group.nodes)
     modules = sum(n.op == "call_module" for n in group.nodes)
     return modules > 0 and (mixture or modules >= how.least)

@@ -39,8 +39,10 @@ def draws(node: fx.Node) -> bool:
     return isinstance(prim, Prim) and prim.kind in ("noise", "dropout", "dropped")
 
 
-def partition(graph: fx.Graph) -> tuple[list[Group], list[Refused]]:
+def partition(graph: fx.Graph, *, apart: bool = False) -> tuple[list[Group], list[Refused]]:
     """Groups in the order of the graph, and the modules that none of them takes.
+
+    With `apart` every module is a group of its own, and functions stay as they are.
 
     The level of a node counts the uncovered nodes on the way to it: nodes of one cell and level
     have no path between them that leaves the group, so a group can be one call.
@@ -53,6 +55,8 @@ def partition(graph: fx.Graph) -> tuple[list[Group], list[Refused]]:
     drawn = 0
     for node in graph.nodes:
         reason = refusal(node)
+        if apart and reason is None and node.op != "call_module":
+            reason = "no module"
         if reason is None and is_zeros(node):
             late.append(node)
             level[node] = 0
@@ -61,7 +65,7 @@ def partition(graph: fx.Graph) -> tuple[list[Group], list[Refused]]:
             maps = reads(node)
             level[node] = max((level[m] for m in maps), default=0)
             if node.op == "call_module":
-                cells[node] = cell_of(node)
+                cells[node] = str(node.name) if apart else cell_of(node)
             else:
                 inside = [cells[m] for m in maps if m in cells]
                 if not inside:

@@ -12,6 +12,7 @@ from nasdsl.oneshot.perturb.noise import uniform
 from nasdsl.oneshot.perturb.simplex import clip_rows
 from nasdsl.oneshot.samplers.sample import Sample
 from nasdsl.oneshot.session import Session
+from nasdsl.oneshot.still import still
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Adversarial:
         session.supernet.eval()
         try:
             for _ in range(self.steps):
-                with torch.enable_grad():
+                with torch.enable_grad(), still(session.weights.values()):
                     leaves = {n: s.detach().requires_grad_() for n, s in shift.items()}
                     mix = {n: m.detach() + leaves[n] for n, m in sample.mix.items()}
                     mix = {n: clip_rows(m, tables[n]) for n, m in mix.items()}

@@ -2,7 +2,7 @@
 
 First the architecture along the gradient of the validation loss, then the weights along that of
 the training loss. Neither move touches the other's parameters; gradients of the other's are
-computed only where a component asks for them.
+computed, and what they need is kept, only where a component asks for them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch import Tensor
 from nasdsl.oneshot.optimizers import gradients
 from nasdsl.oneshot.parts import ARCH, WEIGHTS
 from nasdsl.oneshot.session import Batch, Session
+from nasdsl.oneshot.still import still
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +31,16 @@ class FirstOrder:
 def arch_step(session: Session) -> None:
     """One move of the architecture on a validation batch."""
     x, y = session.next_valid()
-    sample = session.sample(ARCH)
-    logits = session.forward(x, sample)
-    loss = session.loss(logits, y)
     rules = session.parts.gradient_rules
-    wanted = {f"arch:{n}": a for n, a in session.alphas.items()}
-    if any(rule.wants_validation_gradients for rule in rules):
+    both = any(rule.wants_validation_gradients for rule in rules)
+    wanted: dict[str, Tensor] = {f"arch:{n}": a for n, a in session.alphas.items()}
+    if both:
         wanted |= session.weights
-    found = gradients(session.penalized(loss, sample), wanted)
+    sample = session.sample(ARCH)
+    with still(() if both else session.weights.values()):
+        logits = session.forward(x, sample)
+        loss = session.loss(logits, y)
+        found = gradients(session.penalized(loss, sample), wanted)
     session.move_arch({n: found[f"arch:{n}"] for n in session.alphas})
     for rule in rules:
         rule.on_arch(session, {n: found.get(n) for n in session.weights})
