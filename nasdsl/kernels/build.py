@@ -70,17 +70,33 @@ def build(
     kept = folder() / "kernels" / name
     made = kept / "kernels.so"
     try:
-        if made.exists():
+        if whole(made):
             return made
         kept.mkdir(parents=True, exist_ok=True)
         with locked(kept / "lock"):
-            if not made.exists():
+            if not whole(made):
                 if progress is not None:
                     progress(f"building kernels for {level.name} (once for this machine)")
                 return _compile(unit, compiler.command, flags, made)
     except OSError as error:
         return Missing(reason=f"kernels cannot be kept in {kept}: {error.strerror or error}")
     return made
+
+
+def whole(made: Path) -> bool:
+    """Whether a library is there and as it was built: loading half of one ends the process."""
+    try:
+        return _sum(made).read_text(encoding="ascii") == _digest(made)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _sum(made: Path) -> Path:
+    return made.with_suffix(".sha256")
+
+
+def _digest(made: Path) -> str:
+    return hashlib.sha256(made.read_bytes()).hexdigest()
 
 
 def _compile(
@@ -100,5 +116,8 @@ def _compile(
             lines = [line for line in done.stderr.splitlines() if "error" in line]
             said = lines[0] if lines else f"exit status {done.returncode}"
             return Missing(reason=f"the compiler failed: {said}")
-        out.replace(made)  # whole or not there, whoever looks
+        # The sum first: who looks between the two finds no library that agrees, and waits.
+        _sum(out).write_text(_digest(out), encoding="ascii")
+        _sum(out).replace(_sum(made))
+        out.replace(made)
     return made

@@ -54,8 +54,9 @@ class Library:
         self.handle.cell_sizes(words, ctypes.c_int64(n), ctypes.c_int64(threads), out)
         return tuple(out)
 
-    def forward(self, call: CellCall) -> None:
-        self.handle.cell_forward(ctypes.byref(call))
+    def forward(self, call: CellCall) -> bool:
+        """False, and nothing done, where a weight or a coefficient is no finite number."""
+        return bool(self.handle.cell_forward(ctypes.byref(call)))
 
     def backward(self, call: CellCall) -> None:
         self.handle.cell_backward(ctypes.byref(call))
@@ -108,6 +109,6 @@ def _loaded(
     except OSError as error:
         return Missing(reason=f"the built kernels do not load: {error}")
     handle.cell_sizes.restype = None
-    handle.cell_forward.restype = None
+    handle.cell_forward.restype = ctypes.c_int64
     handle.cell_backward.restype = None
     return Library(level=at, lanes=handle.cell_lanes(), threads=compiler.threads, handle=handle)

@@ -1,7 +1,10 @@
 """Kernels are built once, kept by digest, and nothing breaks where they cannot be built."""
 
 import ctypes
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -46,7 +49,7 @@ def test_built_once(own_cache):
     assert len(said) == 1
     assert ctypes.CDLL(str(first)).seven() == 7
     left = sorted(p.name for p in first.parent.iterdir())
-    assert left == ["kernels.so", "lock"]
+    assert left == ["kernels.sha256", "kernels.so", "lock"]
 
 
 @needs_compiler
@@ -63,6 +66,76 @@ def test_two_builds_at_once(own_cache):
         t.join()
     assert len(set(made)) == 1
     assert len(said) == 1
+
+
+TWO = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {here!r})
+from nasdsl.kernels.build import Unit, build
+from nasdsl.kernels.level import LEVELS
+from nasdsl.kernels.toolchain import toolchain
+unit = Unit(files={{"n.cpp": "extern \\"C\\" int n() {{ return 7; }}"}}, main="n.cpp", defines=())
+Path(sys.argv[1]).touch()
+while not Path(sys.argv[2]).exists():
+    pass
+build(unit, toolchain(), LEVELS["portable"], progress=lambda line: print("built"))
+"""
+
+
+@needs_compiler
+def test_two_processes_build_once(own_cache):
+    root = str(Path(__file__).parent.parent.parent)
+    marks = [str(own_cache / name) for name in ("one", "two")]
+    program = TWO.format(here=root)
+    processes = [
+        subprocess.Popen([sys.executable, "-c", program, *order], stdout=subprocess.PIPE, text=True)
+        for order in (marks, marks[::-1])
+    ]
+    said = [p.communicate(timeout=300)[0] for p in processes]
+    assert [p.returncode for p in processes] == [0, 0]
+    assert sorted(said) == ["", "built\n"]
+
+
+@needs_compiler
+@pytest.mark.parametrize("damage", ["cut", "empty", "changed", "no sum", "other sum"])
+def test_a_damaged_library_is_built_anew(own_cache, damage):
+    said = []
+    how = (SEVEN, toolchain(), levels.LEVELS["portable"])
+    first = build(*how)
+    good, total = first.read_bytes(), first.with_suffix(".sha256")
+    first.unlink()  # whoever has loaded it keeps it
+    match damage:
+        case "cut":
+            first.write_bytes(good[: len(good) // 2])
+        case "empty":
+            first.write_bytes(b"")
+        case "changed":
+            first.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+        case "no sum":
+            first.write_bytes(good)
+            total.unlink()
+        case "other sum":
+            first.write_bytes(good)
+            total.write_bytes(b"\xff")
+    second = build(*how, progress=said.append)
+    assert second == first and len(said) == 1
+    assert second.read_bytes() == good
+    assert ctypes.CDLL(str(second)).seven() == 7
+    build(*how, progress=said.append)
+    assert len(said) == 1
+
+
+@needs_compiler
+def test_a_build_that_was_killed_leaves_nothing_in_the_way(own_cache):
+    """Its folder, its lock's file and half of what it wrote stay; the next build does not mind."""
+    first = build(SEVEN, toolchain(), levels.LEVELS["portable"])
+    first.unlink()
+    half = first.parent / "tmpabc"
+    half.mkdir()
+    (half / "out.so").write_bytes(b"half")
+    assert build(SEVEN, toolchain(), levels.LEVELS["portable"]) == first
+    assert ctypes.CDLL(str(first)).seven() == 7
 
 
 def test_the_digest_is_of_all_that_counts():

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_search import farthest, small, steps
+from small_runs import plan, search
+from small_runs import run as run_steps
+from small_search import as_double, farthest, recipe, steps
 
 from nasdsl import driver
 from nasdsl.fusion.profile import PROFILES
 from nasdsl.oneshot import entangle, lora
+from nasdsl.training import checkpoint
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "fusion"))
 
@@ -26,15 +29,27 @@ BODIES = {
     "second": "step = alternating(order = second)",
     "one_hot": "sampler = gumbel(tau = 1, hard = true)",
     "dropped": "drop_path = 0.3",
+    "entangled": "entangle = kernels",
+    "attention": "mix = attention + explore(weight = 0.5)",
+    "toggled": "lora = adapters(rank = 2, on = steps({0: false, 50%: true}))",
 }
 
 
-def under(body, profile):
-    """A search of a recipe under a profile, after a few steps."""
-    task = small(body)
+def fresh(body, profile):
+    """A search of a recipe under a profile."""
+    text = recipe(body)
+    if "entangle" in body:  # which needs kernels of two sizes
+        text = text.replace("sep_conv_3x3}", "sep_conv_3x3, sep_conv_5x5}")
+    task = as_double(search(plan("mine", text=text), seed=0))
     task.profile = profile
     task.session.supernet.profile = PROFILES[profile]
     task.session.supernet.replan()
+    return task
+
+
+def under(body, profile):
+    """The same after a few steps."""
+    task = fresh(body, profile)
     steps(task, 3)
     return task
 
@@ -44,7 +59,34 @@ def test_a_search_takes_the_same_way(name):
     wanted = under(BODIES[name], "reference")
     for profile in PROFILES:
         if profile != "reference":
-            assert farthest(wanted, under(BODIES[name], profile)) < 1e-8, profile
+            assert farthest(wanted, under(BODIES[name], profile)) < 1e-9, profile
+
+
+#: What stands in the place of modules, shares them, or comes and goes, must be in a checkpoint.
+KEPT = ["plain", "frozen", "partial", "skips", "adapted", "entangled"]
+
+
+@pytest.mark.parametrize("other", ["memory", "reference", "launch"])
+@pytest.mark.parametrize(
+    "name", [n if n == "frozen" else pytest.param(n, marks=pytest.mark.slow) for n in KEPT]
+)
+def test_a_checkpoint_of_one_profile_goes_on_under_another(name, other, tmp_path):
+    """Two steps under `balanced`, written, read, two more: as if all were the reference's."""
+    wanted = fresh(BODIES[name], "reference")
+    steps(wanted, 4)
+    first = fresh(BODIES[name], "balanced")
+    steps(first, 2)
+    tensors, values = first.state()
+    checkpoint.write(tmp_path, "epoch-0-step-2", tensors, {"task": values})
+    found = checkpoint.read(tmp_path)
+    second = fresh(BODIES[name], other)
+    second.restore(found.tensors, found.values["task"])
+    run_steps(second, 4, first=2)
+    assert farthest(wanted, second) < 1e-9
+    for a, b in zip(
+        wanted.session.supernet.buffers(), second.session.supernet.buffers(), strict=True
+    ):
+        assert (a.double() - b.double()).abs().max() < 1e-9
 
 
 @pytest.mark.parametrize("edit", ["entangle", "lora"])

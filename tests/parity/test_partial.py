@@ -4,12 +4,11 @@ import math
 
 import pytest
 import torch
-from independent import fill, fixture
+from independent import fill, fixture, supernet, ways
 from spaces_for_tests import bundled_space, images
 from test_supernets import fixture_path
 from torch.nn import functional as F
 
-from nasdsl.codegen.supernet import Supernet
 from nasdsl.ir.verify import verify
 from nasdsl.passes.edge_norm import edge_norm
 from nasdsl.passes.partial import partial
@@ -21,16 +20,16 @@ def plain(name):
     return ".".join(part for part in name.split(".") if part not in inserted)
 
 
-@pytest.mark.parametrize("mode", ["tables", "instances"])
-def test_pc_darts_equals_the_independent_implementation(mode):
-    data = fixture("pcdarts_c8_l3_k4")
+@ways(["pcdarts_c8_l3_k4"], every=())
+def test_pc_darts_equals_the_independent_implementation(name, profile, mode, compiler, monkeypatch):
+    data = fixture(name)
     shape = data["input_shape"]
     given = {"C": 8, "layers": 3, "data": images(shape[1], shape[2], data["classes"])}
     space = edge_norm(partial(bundled_space("darts.nas", "darts", **given), 4))
     assert verify(space) == []
-    supernet = Supernet(space).double().train()
+    net = supernet(space, profile, compiler, monkeypatch)
     stages = [s.name for s in space.supernet.stages]
-    fill(supernet, data, lambda n: fixture_path(stages, plain(n)))
+    fill(net, data, lambda n: fixture_path(stages, plain(n)))
     n = torch.arange(math.prod(shape), dtype=torch.float64)
     x = torch.sin(12.9898 * n + 1).reshape(shape)
     y = torch.arange(shape[0]) % data["classes"]
@@ -44,10 +43,10 @@ def test_pc_darts_equals_the_independent_implementation(mode):
             rows.append(F.pad(row, (0, 8 - edges))[None])
             first += edges
         mix[name] = torch.cat(rows)
-    assert [supernet.tables[n].shape for n in mix] == [(18, 8), (18, 8)]
+    assert [net.tables[n].shape for n in mix] == [(18, 8), (18, 8)]
     if mode == "instances":
-        mix = {s.instance: mix[s.table] for s in supernet.slots}
-    logits = supernet(x, mix)
+        mix = {s.instance: mix[s.table] for s in net.slots}
+    logits = net(x, mix)
     loss = F.cross_entropy(logits, y)
     loss.backward()
     expected = torch.tensor(data["logits"], dtype=torch.float64)
@@ -57,5 +56,5 @@ def test_pc_darts_equals_the_independent_implementation(mode):
         for parameter, wanted in zip(found, data[key], strict=True):
             wanted = torch.tensor(wanted, dtype=torch.float64)
             torch.testing.assert_close(parameter.grad, wanted, rtol=1e-9, atol=1e-11)
-    squares = sum((p.grad**2).sum() for p in supernet.parameters() if p.grad is not None)
+    squares = sum((p.grad**2).sum() for p in net.parameters() if p.grad is not None)
     assert math.sqrt(squares) == pytest.approx(data["weight_grad_l2"], rel=1e-9)

@@ -1,11 +1,9 @@
 """NAS-Bench-1Shot1 supernets, which weigh input edges and outputs, equal an independent one."""
 
-import pytest
 import torch
-from independent import agree, fixture
+from independent import agree, fixture, supernet, ways
 from spaces_for_tests import images, space_of
 
-from nasdsl.codegen.supernet import Supernet
 from nasdsl.ir.cell import Cell
 
 # The fixtures have a batch-norm behind the pooling, which the published space lacks. Without output
@@ -55,16 +53,17 @@ def fixture_path(cells, name):
     return f"cell{c}/proj{node}" if edge else f"cell{c}/node{node}/{rest[1].replace('_', '-')}"
 
 
-@pytest.mark.parametrize("mode", ["dense", "instances"])
-@pytest.mark.parametrize("name", ["s1", "s1_ow", "s2", "s3", "s3_ow"])
-def test_edge_weights_equal_the_independent_implementation(name, mode):
+@ways(("s1", "s1_ow", "s2", "s3", "s3_ow"), every=())
+def test_edge_weights_equal_the_independent_implementation(
+    name, profile, mode, compiler, monkeypatch
+):
     which, _, weighted = name.partition("_")
     data = fixture(f"nb1shot1_{which}_c4_l3{'_ow' if weighted else ''}")
     assert data["output_weights"] == bool(weighted)
     space = space_of(VARIANTS, name, C=4, n=1, data=images(3, 16, data["classes"]))
-    supernet = Supernet(space).double().train()
+    net = supernet(space, profile, compiler, monkeypatch)
     cells = [s.name for s in space.supernet.stages if isinstance(s.body, Cell)]
-    table = supernet.tables["c"]
+    table = net.tables["c"]
 
     def mix_of(weights):
         """Rows in the order of the fixture: operations, output, inputs of each node."""
@@ -80,4 +79,4 @@ def test_edge_weights_equal_the_independent_implementation(name, mode):
         ]
         return {"c": torch.stack(mix)}
 
-    agree(supernet, data, lambda n: fixture_path(cells, n), mix_of, mode)
+    agree(net, data, lambda n: fixture_path(cells, n), mix_of, mode)

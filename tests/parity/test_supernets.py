@@ -5,11 +5,8 @@ loss, gradients of alphas, norm of all weight gradients. See `fixtures/README.md
 differs from the published space, the difference is a small space here that extends the bundled one.
 """
 
-import pytest
-from independent import agree, fixture
+from independent import agree, fixture, supernet, ways
 from spaces_for_tests import bundled_space, images, space_of
-
-from nasdsl.codegen.supernet import Supernet
 
 SPACES = {
     "darts_c4_l3": ("darts.nas", "darts", {"C": 4, "layers": 3}),
@@ -76,9 +73,8 @@ def fixture_path(stages, name):
     return f"cell{c}/edge{number(source)}-{number(target)}/{op}"
 
 
-@pytest.mark.parametrize("name", SPACES)
-@pytest.mark.parametrize("mode", ["dense", "instances"])
-def test_supernet_equals_the_independent_implementation(name, mode):
+def case(name):
+    """The space of a fixture, its numbers, how it names weights, the mix from its alphas."""
     data = fixture(name)
     file, space_name, parameters = SPACES[name]
     shape = data["input_shape"]
@@ -88,11 +84,16 @@ def test_supernet_equals_the_independent_implementation(name, mode):
         if file
         else space_of(VARIANTS, space_name, **given)
     )
-    supernet = Supernet(space).double().train()
     stages = [s.name for s in space.supernet.stages]
 
     def mix_of(weights):
         names = ["normal", "reduce"] if len(weights) == 2 else ["c"]
         return dict(zip(names, weights, strict=True))
 
-    agree(supernet, data, lambda n: fixture_path(stages, n), mix_of, mode)
+    return space, data, lambda n: fixture_path(stages, n), mix_of
+
+
+@ways(SPACES, every=("darts_c4_l3", "nb201_c4_n1"))
+def test_supernet_equals_the_independent_implementation(name, profile, mode, compiler, monkeypatch):
+    space, *numbers = case(name)
+    agree(supernet(space, profile, compiler, monkeypatch), *numbers, mode)

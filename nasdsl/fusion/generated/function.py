@@ -2,7 +2,7 @@
 
 Everything a call works with belongs to it, so that calls may nest and overlap, a graph may be kept
 and gone through twice. A backward pass that is to be differentiated itself goes through the
-reference graph.
+reference graph, and so does a call with weights or a mix that are no finite numbers.
 """
 
 from __future__ import annotations
@@ -39,8 +39,11 @@ class Job:
 
     def forward(
         self, tensors: Sequence[Tensor], training: Numbers, factors: Any, n: int
-    ) -> tuple[Tensor, Tensor]:
-        """Runs the forward program: what is kept, and the moments of the batch."""
+    ) -> tuple[Tensor, Tensor] | None:
+        """Runs the forward program: what is kept, and the moments of the batch.
+
+        None, and nothing done, where a weight or an entry of a mix is no finite number.
+        """
         lib, made, take = self.lib, self.program, self.generated.memory.take
         dtype, threads = tensors[0].dtype, self.threads(n)
         work, _, moments = lib.sizes(made.forward, n, threads)
@@ -51,7 +54,7 @@ class Job:
         where = pointers((*tensors, *self.bound.buffers))
         strides = self.generated.strides.of(tensors)
         none = (ctypes.c_int64 * len(where))()
-        lib.forward(
+        done = lib.forward(
             CellCall(
                 words=ctypes.addressof(made.forward),
                 n=n,
@@ -69,7 +72,7 @@ class Job:
                 threads=threads,
             )
         )
-        return kept, statistics
+        return (kept, statistics) if done else None
 
     def backward(
         self,
@@ -139,16 +142,22 @@ class Call(torch.autograd.Function):
         ]
         rest = given[table.inputs :]
         ctx.job, ctx.training = job, job.bound.training
-        kept, statistics = job.forward(
+        found = job.forward(
             (*arrived, *outputs, *rest), _modes(ctx.training), job.bound.factors(), n
         )
-        if any(ctx.training):
+        ctx.finite = found is not None
+        if found is None:
+            scalars = given[table.inputs : table.inputs + table.scalars]
+            values = job.generated.reference(job.bound.owners, given[: table.inputs], scalars)
+            for output, value in zip(outputs, values, strict=True):
+                output.copy_(value)
+        elif any(ctx.training):
             torch.autograd.graph.increment_version(job.bound.buffers)
         # Running statistics that were normalised with may not change until then.
         read = () if all(ctx.training) else job.bound.buffers
-        last = () if job.generated.recompute else (kept,)
+        last = () if found is None or job.generated.recompute else found
         # As they were given: a copy in another layout would end the graph of second derivatives.
-        ctx.save_for_backward(*given, *outputs, *read, statistics, *last)
+        ctx.save_for_backward(*given, *outputs, *read, *last)
         return tuple(outputs)
 
     @staticmethod
@@ -159,16 +168,18 @@ class Call(torch.autograd.Function):
         count = table.inputs + table.scalars + table.parameters
         given, outputs = saved[:count], saved[count : count + table.outputs]
         asked = ctx.needs_input_grad[1:]
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or not ctx.finite:
             return (None, *_differentiable(job, ctx.training, given, asked, grads))
         n = int(given[0].shape[0])
         given = (*[image(t) for t in given[: table.inputs]], *given[table.inputs :])
         tensors = (*given[: table.inputs], *outputs, *given[table.inputs :])
         if job.generated.recompute:
             still = _still(len(ctx.training))
-            kept, statistics = job.forward(tensors, _modes(ctx.training), still, n)
+            again = job.forward(tensors, _modes(ctx.training), still, n)
+            assert again is not None  # the weights are those of the first pass
+            kept, statistics = again
         else:
-            statistics, kept = saved[-2:]
+            kept, statistics = saved[-2:]
         if not all(ctx.training):
             first = count + table.outputs
             tensors = (*tensors, *saved[first : first + table.buffers])
@@ -199,7 +210,10 @@ def _differentiable(
     asked: Sequence[bool],
     grads: Sequence[Tensor],
 ) -> tuple[Tensor | None, ...]:
-    """Gradients with a graph of their own, through the reference; statistics stay as they are."""
+    """Gradients through the reference, with a graph of their own where one is asked for.
+
+    Statistics stay as they are.
+    """
     region, table = job.generated.region, job.generated.slots
     first = table.inputs + table.scalars
     # Aliases: one input may be computed from another, and only what reaches this region by each
@@ -225,5 +239,6 @@ def _differentiable(
         for norm, mode in zip(job.bound.norms, now, strict=True):
             norm.training = mode
     wanted = [t for t, yes in zip(given, asked, strict=True) if yes]
-    found = iter(torch.autograd.grad(outputs, wanted, grads, create_graph=True, allow_unused=True))
+    again = torch.is_grad_enabled()
+    found = iter(torch.autograd.grad(outputs, wanted, grads, create_graph=again, allow_unused=True))
     return tuple([next(found) if yes else None for yes in asked])

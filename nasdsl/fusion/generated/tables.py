@@ -23,12 +23,15 @@ class Strides:
     """Strides of the tensors of one region, four each; most calls have those of the one before."""
 
     def __init__(self) -> None:
-        self._last: tuple[tuple[int, ...] | None, ...] = ()
-        self._table: Numbers = (ctypes.c_int64 * 0)()
+        # One value, so that no thread sees the strides of one call and the table of another.
+        self._last: tuple[tuple[tuple[int, ...] | None, ...], Numbers] = (
+            (),
+            (ctypes.c_int64 * 0)(),
+        )
 
     def of(self, tensors: Sequence[Tensor | None]) -> Numbers:
         now = tuple([None if t is None else t.stride() for t in tensors])
-        last, table = self._last, self._table
+        last, table = self._last
         if now == last:
             return table
         flat: list[int] = []
@@ -37,7 +40,7 @@ class Strides:
             flat += own[:4]
             flat += (0,) * (4 - len(own))
         table = (ctypes.c_int64 * len(flat))(*flat)
-        self._table, self._last = table, now
+        self._last = (now, table)
         return table
 
 

@@ -56,18 +56,26 @@ static void map_gradient(const Back& f, int map, long n, int b, int i0, int i1, 
     long at = f.p.head_at[h] + b;
     V kg = f.k_grad[at], kv = f.k_value[at], k1 = f.k_one[at];
     bool plain = head.coef < 0 || head.act == NONE;
+    // Only statistics of the batch depend on what was normalised; zero times an infinity is none.
+    bool reads = head.bn >= 0 && f.c.training[head.bn];
     // The next rows are asked for while these are worked on.
     soon(g + px, px);
     if (first) soon(y + px, px);
     V scale = f.scale[at], shift = f.shift[at];
-    if (plain) {
+    if (plain && reads) {
       if (first)
         for (long q = 0; q < px; ++q) dy[q] = kg * g[q] + (kv * y[q] + k1);
       else
         for (long q = 0; q < px; ++q) dy[q] += kg * g[q] + (kv * y[q] + k1);
+    } else if (plain) {
+      if (first)
+        for (long q = 0; q < px; ++q) dy[q] = kg * g[q];
+      else
+        for (long q = 0; q < px; ++q) dy[q] += kg * g[q];
     } else {
       for (long q = 0; q < px; ++q) {
-        V v = kg * behind(g[q], y[q] * scale + shift, head.act, head.slope) + (kv * y[q] + k1);
+        V v = kg * behind(g[q], y[q] * scale + shift, head.act, head.slope);
+        if (reads) v += kv * y[q] + k1;
         dy[q] = first ? v : dy[q] + v;
       }
     }
@@ -622,9 +630,11 @@ static void settle_gradient(const Back& f, int head) {
       double inverse = 1 / std::sqrt(v + bn.eps);
       double gamma = bn.gamma >= 0 ? (double)f.tensor(bn.gamma)[c] : 1;
       double beta = bn.beta >= 0 ? (double)f.tensor(bn.beta)[c] : 0;
-      // s2 was taken around the mean as a number of this precision.
-      s2 -= s1 * (mu - (double)(real)mu);
-      if (h.coef >= 0 && h.act == NONE) coef += gamma * inverse * s2 + beta * s1;
+      // s2 was taken around the mean as a number of this precision. Nothing times an infinity is
+      // left out: the reference does not multiply there.
+      double off = mu - (double)(real)mu;
+      if (off != 0 && std::isfinite(s1)) s2 -= s1 * off;
+      if (h.coef >= 0 && h.act == NONE) coef += gamma * inverse * s2 + (beta != 0 ? beta * s1 : 0);
       if (bn.gamma >= 0 && f.grad(bn.gamma)) f.grad(bn.gamma)[c] += (real)(weight * inverse * s2);
       if (bn.beta >= 0 && f.grad(bn.beta)) f.grad(bn.beta)[c] += (real)(weight * s1);
       double k = weight * gamma * inverse;

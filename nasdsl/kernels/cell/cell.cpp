@@ -1,95 +1,21 @@
 // One forward and one backward call for a region; the entry points.
-#include <omp.h>
-
-#include "backward.h"
+#include "team.h"
+#include "work.h"
 
 const Depthwise DEPTHWISES[] = {DEPTHWISE_LIST};
 const int DEPTHWISE_COUNT = sizeof(DEPTHWISES) / sizeof(Depthwise);
 
 namespace {
 
-struct Sizes {
-  long tile[TILES] = {0, 0, 0}, spare = 0, z = 0, dz = 0, dy = 0, row = 0, partial = 0;
-  int bundle = 1;
-  std::vector<std::vector<long>> bias_at;  // per instruction: where partial sums of biases stand
-  long thread() const { return tile[0] + tile[1] + tile[2] + spare + z + bundle * dz + dy + row; }
-};
-
-Sizes sizes_of(const Program& p) {
-  Sizes s;
-  auto most = [](long& a, long b) { a = a > b ? a : b; };
-  s.partial = p.packed;
-  s.bias_at.resize(p.code.size());
-  for (size_t k = 0; k < p.code.size(); ++k) {
-    const Instruction& i = p.code[k];
-    if (i.kind != STAGE) continue;
-    const Map &in = p.maps[p.heads[i.src].map], &out = p.maps[i.out];
-    long size = (long)(in.width + 2 * i.border) * (in.height + 2 * i.border);
-    long chunk = (long)chunk_rows(in, out) * out.width;
-    most(s.tile[i.border == 0 ? 2 : i.pooling == MAXIMUM ? 1 : 0], in.nb * size);
-    most(s.spare, size > out.nb * 10L ? size : out.nb * 10L);  // Moments are ten lanes at most
-    most(s.z, in.nb * chunk);
-    most(s.dy, out.nb * chunk);
-    most(s.row, in.nb * (in.width > chunk ? in.width : chunk));
-    most(s.row, out.width);
-    long dz = 0;
-    if (i.dw >= 0)
-      dz = depthwise_bordered(in, out, i).size * in.nb;
-    else
-      for (const Piece& q : i.pieces)
-        dz += piece_bordered(in, out, q).size * blocks(q.last - q.first);
-    most(s.dz, dz);
-    s.bias_at[k].push_back(s.partial);
-    s.partial += in.nb;
-    for (size_t q = 0; q < i.pieces.size(); ++q) {
-      s.bias_at[k].push_back(s.partial);
-      s.partial += out.nb;
-    }
-  }
-  for (const auto& phase : p.backward)
-    for (size_t e = 0; e < phase.size();) {
-      int count = bundle_at(p, phase, e);
-      s.bundle = count > s.bundle ? count : s.bundle;
-      e += count ? count : 1;
-    }
-  return s;
-}
-
-Thread thread_of(const Sizes& s, V* scratch, V* partial, int t) {
-  Pieces at{scratch + t * s.thread()};
-  Thread r;
-  Extent none{-1, -1, -1, 0};
-  for (int k = 0; k < TILES; ++k)
-    r.tiles[k] = Tile{at.take(s.tile[k]), TileKey{-1, 0, 0, 0, false, -1, 0}, none};
-  for (int k = 0; k < s.bundle; ++k) {
-    r.dz[k] = at.take(s.dz);
-    r.dz_extent[k] = none;
-  }
-  r.spare = at.take(s.spare);
-  r.z = at.take(s.z);
-  r.dy = at.take(s.dy);
-  r.row = at.take(s.row);
-  r.partial = partial ? partial + t * s.partial : nullptr;
-  return r;
-}
-
-long lanes_for_doubles(long n) { return (n * (long)sizeof(double) + sizeof(V) - 1) / sizeof(V); }
-
-long images_moments(const Program& p) {
-  long most = 0;
-  for (const Map& m : p.maps)
-    if (m.moments) most += 2L * m.nb * L;
-  return most;
-}
-
-void pack(const Frame& f, bool back) {
-#pragma omp for schedule(dynamic)
-  for (size_t k = 0; k < f.p.code.size(); ++k) {
+// The part of one thread; false: some weight is an infinity or no number.
+bool pack(const Frame& f, const Member& who, bool back) {
+  bool finite = true;
+  for (size_t k = who.rank; k < f.p.code.size(); k += who.count) {
     const Instruction& s = f.p.code[k];
     if (s.kind != STAGE) continue;
     int cin = f.p.maps[f.p.heads[s.src].map].channels;
     if (s.dw >= 0) {
-      pack_depthwise(f, s, cin, false);
+      finite &= pack_depthwise(f, s, cin, false);
       if (back) {
         Frame flipped = f;
         flipped.packed = f.packed + f.p.packed;
@@ -97,10 +23,22 @@ void pack(const Frame& f, bool back) {
       }
     }
     for (const Piece& q : s.pieces) {
-      if (!back) pack_piece(f, q, cin, f.p.maps[s.out].nb);
+      if (!back) finite &= pack_piece(f, q, cin, f.p.maps[s.out].nb);
       if (back) pack_back(f, q, cin);
     }
   }
+  return finite;
+}
+
+// Whether coefficients and what normalisations multiply with and add are numbers.
+bool finite(const Frame& f, const std::vector<double>& coef) {
+  for (double k : coef)
+    if (!std::isfinite(k)) return false;
+  for (const Bn& b : f.p.bns)
+    for (int slot : {b.gamma, b.beta})
+      for (int c = 0; slot >= 0 && c < b.channels; ++c)
+        if (!std::isfinite(f.tensor(slot)[c])) return false;
+  return true;
 }
 
 // Which maps' gradients something asks for.
@@ -132,10 +70,10 @@ std::vector<char> wanted(const Frame& f) {
   return want;
 }
 
-void unpack_gradients(const Frame& f, const Sizes& sizes, const V* partial, int threads) {
+void unpack_gradients(const Frame& f, const Sizes& sizes, const Room& room, int threads) {
   auto total = [&](long at) {
-    V s = partial[at];
-    for (int t = 1; t < threads; ++t) s += partial[t * sizes.partial + at];
+    V s = room.threads[0].partial[at];
+    for (int t = 1; t < threads; ++t) s += room.threads[t].partial[at];
     return s;
   };
   for (size_t k = 0; k < f.p.code.size(); ++k) {
@@ -205,11 +143,11 @@ int cell_real_bytes() { return sizeof(real); }
 void cell_sizes(const int64_t* words, int64_t n, int64_t threads, int64_t* out) {
   Program p = decode(words);
   Sizes s = sizes_of(p);
-  long head = 3 * p.head_lanes;
-  out[0] = (head + p.packed + s.thread() * threads + lanes_for_doubles(images_moments(p) * n)) * L;
-  out[1] = (head + 3 * p.head_lanes + 2 * p.packed + p.packed_back + s.thread() * threads +
-            s.partial * threads + 2 * p.head_lanes * n +
-            lanes_for_doubles((long)p.heads.size() * n) + lanes_for_doubles(p.coefs.size())) * L;
+  Pieces forward{nullptr, 0}, backward{nullptr, 0};
+  room_forward(forward, p, s, n, threads);
+  room_backward(backward, p, s, n, threads);
+  out[0] = forward.used * L;
+  out[1] = backward.used * L;
   out[2] = 2 * p.moments;
 }
 
@@ -243,80 +181,77 @@ static Call call_of(const CellCall* q) {
   return c;
 }
 
-void cell_forward(const CellCall* q) {
+// 1, or 0 where a weight is no finite number: borders of zeros and folded factors would meet
+// infinities that the reference does not multiply with. Then nothing has been changed.
+int64_t cell_forward(const CellCall* q) {
   Program p = decode(q->words);
   Sizes sizes = sizes_of(p);
   Call c = call_of(q);
-  Pieces at{c.work};
-  V* scale = at.take(p.head_lanes);
-  V* shift = at.take(p.head_lanes);
-  V* centre = at.take(p.head_lanes);
-  V* packed = at.take(p.packed);
-  Frame f{p, c, scale, shift, centre, packed, nullptr};
-  V* scratch = at.take(sizes.thread() * c.threads);
+  Pieces at{c.work, 0};
+  Room room = room_forward(at, p, sizes, c.n, c.threads);
+  Frame f{p, c, room.scale, room.shift, room.centre, room.packed, nullptr};
   long per_image = images_moments(p);
-  double* images = (double*)at.at;
   std::vector<long> image_at(p.maps.size(), 0);
   long used = 0;
   for (size_t m = 0; m < p.maps.size(); ++m)
     if (p.maps[m].moments) image_at[m] = used, used += 2L * p.maps[m].nb * L;
   std::vector<double> coef;
   for (const Coef& k : p.coefs) coef.push_back(coefficient(f, k));
+  if (!finite(f, coef)) return 0;
   for (size_t h = 0; h < p.heads.size(); ++h) {
     const Head& head = p.heads[h];
     if (head.bn < 0 || !c.training[head.bn]) settle_head(f, h);
   }
-#pragma omp parallel num_threads(c.threads)
-  {
-    int t = omp_get_thread_num(), threads = omp_get_num_threads();
-    Thread mine = thread_of(sizes, scratch, nullptr, t);
-    Share part = share(c.n, t, threads);
-    pack(f, false);
+  std::vector<char> good(c.threads, 1);  // by thread
+  team(c.threads, [&](const Member& who) {
+    Thread mine = room.threads[who.rank];
+    Share part = share(c.n, who.rank, who.count);
+    good[who.rank] = pack(f, who, false);
+    who.wait();
+    for (char yes : good)
+      if (!yes) return;
     for (const auto& phase : p.forward) {
       for (long n = part.from; n < part.to; ++n)
         for (int k : phase) {
           const Instruction& s = p.code[k];
           if (s.kind == STAGE)
-            stage_forward(f, mine, s, n, images + n * per_image + image_at[s.out], true);
+            stage_forward(f, mine, s, n, room.images + n * per_image + image_at[s.out], true);
           else if (s.kind == SUM)
             sum_forward(f, s, n, coef.data());
           else
             gather_forward(f, s, n);
         }
-#pragma omp barrier
-#pragma omp for schedule(static)
-      for (size_t e = 0; e < phase.size(); ++e) {
+      who.wait();
+      for (size_t e = who.rank; e < phase.size(); e += who.count) {
         const Instruction& s = p.code[phase[e]];
         const Map& m = p.maps[s.out];
         if (s.kind != STAGE || !m.moments) continue;
-        settle_moments(f, s.out, images + image_at[s.out], per_image);
+        settle_moments(f, s.out, room.images + image_at[s.out], per_image);
         for (int h : m.heads)
           if (p.heads[h].bn >= 0) settle_head(f, h);
       }
+      who.wait();
     }
-  }
+  });
+  for (char yes : good)
+    if (!yes) return 0;
   for (size_t b = 0; b < p.bns.size(); ++b) run_statistics(f, b);
+  return 1;
 }
 
 void cell_backward(const CellCall* q) {
   Program p = decode(q->words);
   Sizes sizes = sizes_of(p);
   Call c = call_of(q);
-  Pieces at{c.work};
-  V* scale = at.take(p.head_lanes);
-  V* shift = at.take(p.head_lanes);
-  V* centre = at.take(p.head_lanes);
-  V* packed = at.take(2 * p.packed);
-  V* packed_back = at.take(p.packed_back);
-  Back f(Frame{p, c, scale, shift, centre, packed, packed_back});
-  f.k_grad = at.take(p.head_lanes);
-  f.k_value = at.take(p.head_lanes);
-  f.k_one = at.take(p.head_lanes);
-  f.sums = at.take(2 * p.head_lanes * c.n);
-  V* partial = at.take(sizes.partial * c.threads);
-  V* scratch = at.take(sizes.thread() * c.threads);
-  f.coef_sums = (double*)at.take(lanes_for_doubles((long)p.heads.size() * c.n));
-  f.coef_grad = (double*)at.at;
+  Pieces at{c.work, 0};
+  Room room = room_backward(at, p, sizes, c.n, c.threads);
+  Back f(Frame{p, c, room.scale, room.shift, room.centre, room.packed, room.packed_back});
+  f.k_grad = room.k_grad;
+  f.k_value = room.k_value;
+  f.k_one = room.k_one;
+  f.sums = room.sums;
+  f.coef_sums = room.coef_sums;
+  f.coef_grad = room.coef_grad;
   std::vector<double> coef;
   for (const Coef& k : p.coefs) coef.push_back(coefficient(f, k));
   f.coef = coef.data();
@@ -335,14 +270,13 @@ void cell_backward(const CellCall* q) {
     std::memset(f.k_one + p.head_at[h], 0, sizeof(V) * lanes);
   }
   int used = 1;
-#pragma omp parallel num_threads(c.threads)
-  {
-    int t = omp_get_thread_num(), threads = omp_get_num_threads();
-    if (t == 0) used = threads;
-    Thread mine = thread_of(sizes, scratch, partial, t);
+  team(c.threads, [&](const Member& who) {
+    if (who.rank == 0) used = who.count;
+    Thread mine = room.threads[who.rank];
     std::memset(mine.partial, 0, sizeof(V) * sizes.partial);
-    Share part = share(c.n, t, threads);
-    pack(f, true);
+    Share part = share(c.n, who.rank, who.count);
+    pack(f, who, true);
+    who.wait();
     for (const auto& phase : p.backward) {
       for (long n = part.from; n < part.to; ++n)
         for (size_t e = 0; e < phase.size();) {
@@ -368,19 +302,20 @@ void cell_backward(const CellCall* q) {
           else
             gather_backward(f, s, n);
         }
-#pragma omp barrier
-#pragma omp single
-      for (int k : phase) {
-        if (k < 0) continue;
-        const Instruction& s = p.code[k];
-        if (!want[s.out]) continue;
-        if (s.kind == STAGE && head_wanted(f, p.heads[s.src])) settle_gradient(f, s.src);
-        if (s.kind == SUM)
-          for (int h : s.terms) settle_gradient(f, h);
-      }
+      who.wait();
+      if (who.rank == 0)
+        for (int k : phase) {
+          if (k < 0) continue;
+          const Instruction& s = p.code[k];
+          if (!want[s.out]) continue;
+          if (s.kind == STAGE && head_wanted(f, p.heads[s.src])) settle_gradient(f, s.src);
+          if (s.kind == SUM)
+            for (int h : s.terms) settle_gradient(f, h);
+        }
+      who.wait();
     }
-  }
-  unpack_gradients(f, sizes, partial, used);
+  });
+  unpack_gradients(f, sizes, room, used);
   for (size_t k = 0; k < p.coefs.size(); ++k)
     for (size_t e = 0; e < p.coefs[k].factors.size(); ++e) {
       const Factor& q0 = p.coefs[k].factors[e];

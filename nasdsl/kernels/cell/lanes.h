@@ -47,6 +47,12 @@ INLINE double sum_lanes(V v, int n) {
   for (int l = 0; l < n; ++l) s += (double)v[l];
   return s;
 }
+// Whether no lane is NaN.
+INLINE bool numbers(V v) {
+  bool all = true;
+  for (int l = 0; l < L; ++l) all = all && v[l] == v[l];
+  return all;
+}
 INLINE int blocks(int channels) { return (channels + L - 1) / L; }
 // Lanes of block b that are channels.
 INLINE int lanes_of(int channels, int b) {

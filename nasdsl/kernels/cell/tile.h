@@ -33,16 +33,6 @@ struct Frame {
   real* grad(int slot) const { return (real*)c.grads[slot]; }
 };
 
-// Sixty-four byte pieces of the work buffer.
-struct Pieces {
-  V* at;
-  V* take(long lanes) {
-    V* here = at;
-    at += lanes;
-    return here;
-  }
-};
-
 struct TileKey {
   int map, bn, act, border;
   bool low;
@@ -146,10 +136,12 @@ static const V* build_tile(const Frame& f, Thread& t, int head, int border, bool
 
 // ---- packing of weights
 
-static void pack_depthwise(const Frame& f, const Instruction& s, int channels, bool flip) {
+// False where some weight is an infinity or no number.
+static bool pack_depthwise(const Frame& f, const Instruction& s, int channels, bool flip) {
   const real* w = f.tensor(s.dw);
   const int64_t* st = f.c.strides + 4 * s.dw;
   V* to = f.packed + s.packed_dw;
+  V seen = {};
   int k = s.kernel;
   for (int b = 0; b < blocks(channels); ++b)
     for (int r = 0; r < k; ++r)
@@ -159,13 +151,16 @@ static void pack_depthwise(const Frame& f, const Instruction& s, int channels, b
           v[l] = w[(b * L + l) * st[0] + r * st[2] + q * st[3]];
         int at = flip ? (k - 1 - r) * k + k - 1 - q : r * k + q;
         to[b * k * k + at] = v;
+        seen += v * 0;
       }
+  return numbers(seen);
 }
 
 // [tap][channel in][block out]
-static void pack_piece(const Frame& f, const Piece& q, int cin, int nob) {
+static bool pack_piece(const Frame& f, const Piece& q, int cin, int nob) {
   const real* w = f.tensor(q.weight);
   const int64_t* st = f.c.strides + 4 * q.weight;
+  V seen = {};
   for (int t = 0; t < q.kernel * q.kernel; ++t)
     for (int c = 0; c < cin; ++c)
       for (int o = 0; o < nob; ++o) {
@@ -176,7 +171,9 @@ static void pack_piece(const Frame& f, const Piece& q, int cin, int nob) {
           if (co >= q.first && co < q.last) v[l] = from[(co - q.first) * st[0]];
         }
         f.packed[q.packed + ((long)t * cin + c) * nob + o] = v;
+        seen += v * 0;
       }
+  return numbers(seen);
 }
 
 // [tap][channel out][block in]
