@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from torch import fx
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from nasdsl.fusion.norms import counted
+from nasdsl.fusion.picked import TakePaths
 from nasdsl.fusion.region import Region, applied
 from nasdsl.fusion.rewriting import Ran, Refusal, Work, hooked
 
@@ -59,8 +61,9 @@ def stages(work: Work) -> dict[str, list[fx.Node]]:
     """
     order: dict[str, int] = {}
     at: dict[fx.Node, int] = {}
+    front = _front(work)
     for node in work.graph.nodes:
-        if node.op in ("placeholder", "output") or node.target is counted:
+        if node.op in ("placeholder", "output") or node.target is counted or node in front:
             continue
         found = [at[n] for n in node.all_input_nodes if n in at]
         if node.op in ("call_module", "get_attr"):
@@ -69,6 +72,8 @@ def stages(work: Work) -> dict[str, list[fx.Node]]:
             at[node] = max(found)
     for node in reversed(list(work.graph.nodes)):
         if node in at or node.op in ("placeholder", "output") or node.target is counted:
+            continue
+        if node in front:
             continue
         found = [at[n] for n in node.users if n in at]
         if found:
@@ -84,6 +89,26 @@ def stages(work: Work) -> dict[str, list[fx.Node]]:
         for node in nodes:
             end.prepend(node)
     return grouped
+
+
+def _front(work: Work) -> set[fx.Node]:
+    """What stands in front of all stages: the weights of the paths of the whole network."""
+    found: set[fx.Node] = set()
+    for node in work.graph.nodes:
+        if not isinstance(node.target, TakePaths):
+            continue
+        before = {node}
+        new = [node]
+        while new:
+            new += [n for n in new.pop().all_input_nodes if n not in before]
+            before.update(new)
+        if all(n is node or _looked_up(n) for n in before):
+            found |= before
+    return found
+
+
+def _looked_up(node: fx.Node) -> bool:
+    return node.op in ("placeholder", "get_attr") or node.target is operator.getitem
 
 
 def _reason(work: Work, nodes: list[fx.Node]) -> str | None:

@@ -52,14 +52,17 @@ class Common:
         bn, bn_1 = norms[0], norms[1]
 
     Exact. The running statistics of all merged batch-norms move; in evaluation each has its own.
+    Without `norms` batch-norms stay apart, for passes that join them with others.
     """
 
+    norms: bool = True
     name: str = "common"
     gain: str = "one ReLU, one pool with its norm, for all edges of a state"
 
     def run(self, work: Work) -> Ran:
         changes = self._functions(work)
-        changes += self._norms(work)
+        if self.norms:
+            changes += self._norms(work)
         if changes:
             # Behind merged batch-norms equal calls may stand.
             changes += self._functions(work)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from nasdsl.fusion.norms import counted
+from nasdsl.fusion.norms import counted, moved
 from nasdsl.fusion.rewriting import Ran, Work
 
 
@@ -37,7 +37,7 @@ def opened(work: Work) -> list[str]:
     """Paths of the batch-norms that run as functions, in order."""
     found: list[str] = []
     for node in work.graph.nodes:
-        if node.op == "call_function" and node.target is not counted:
+        if node.op == "call_function" and node.target not in (counted, moved):
             for arg in node.all_input_nodes:
                 if arg.op == "get_attr" and isinstance(work.module(arg), _BatchNorm):
                     found.append(str(arg.target))

@@ -90,6 +90,25 @@ def follow(norms: Sequence[_BatchNorm], means: Sequence[Tensor], vars_: Sequence
         torch._foreach_lerp_(running[1], list(vars_), momentum)
 
 
+def moved(
+    groups: Sequence[Sequence[_BatchNorm]],
+    means: Sequence[Tensor | None],
+    vars_: Sequence[Tensor | None],
+) -> None:
+    """Move the running statistics of all joined batch-norms, which have one momentum."""
+    norms: list[_BatchNorm] = []
+    parts: tuple[list[Tensor], list[Tensor]] = [], []
+    for group, mean, var in zip(groups, means, vars_, strict=True):
+        if mean is None or var is None:
+            continue
+        sizes = [bn.num_features for bn in group]
+        norms.extend(group)
+        parts[0].extend(mean.split(sizes))
+        parts[1].extend(var.split(sizes))
+    if norms:
+        follow(norms, *parts)
+
+
 def counted(*norms: _BatchNorm) -> None:
     """Count one batch in every batch-norm that is in training, with one operator."""
     counts = [bn.num_batches_tracked for bn in norms if bn.training]

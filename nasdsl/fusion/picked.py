@@ -2,79 +2,172 @@
 
 An edge is `w[p] f_p(x) + (sum w - w[p])` for the picked option p: with a one-hot row the value of
 f_p, and every weight that was not picked has the sum of the gradients above as its own (GDAS, arXiv
-1910.04465). Over the edges of a node that is one weighted sum and one number.
+1910.04465). Over the edges of a node that is one weighted sum and one number. The numbers of all
+nodes are gathered from the tables at once: `TakePaths`; then `PickedSum` runs for every node.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from nasdsl.fusion.paths import Chain, State, count, plain, run
 from nasdsl.fusion.sums import dot
 
 
-def picked_sum(
-    edges: Sequence[nn.Module],
-    inputs: Sequence[Tensor],
-    rows: Sequence[Tensor],
-    picks: Sequence[int],
-    plain: Sequence[Tensor] = (),
-) -> Tensor:
-    """The sum of one-path choices, and of values that are added as they are."""
-    if any(type(p) is not int for p in picks):
-        # Two operations of an edge run: the modules know how.
-        total: Any = sum(e(x, w, p) for e, x, w, p in zip(edges, inputs, rows, picks, strict=True))
-        return sum(plain, total)  # type: ignore[no-any-return]
-    values = [e.run(x, p, ()) for e, x, p in zip(edges, inputs, picks, strict=True)]  # type: ignore[operator]
-    made: Tensor = _Picked.apply(tuple(picks), *rows, *values, *plain)
-    return made
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Of the E edges of one node: weights of the picked options `(E,)`, and the sum of all others.
+
+    Where two operations of an edge run, there are `rows` in place of both.
+    """
+
+    picked: Tensor | None = None
+    rest: Tensor | None = None
+    rows: tuple[Tensor, ...] = ()
+
+
+class TakePaths:
+    """`take(edges, mixes, picks) -> (Taken, ...)`, one for each node; batches are counted on the way.
+
+    `edges` are the choices of all nodes in order, `mixes` the mixes of instances, `picks` an option
+    for every edge. `places` says for every edge of every node which mix and row is its own.
+    """
+
+    def __init__(
+        self,
+        places: tuple[tuple[tuple[int, int], ...], ...],
+        chains: tuple[tuple[Chain | None, ...], ...],
+    ) -> None:
+        self.places = places
+        self.chains = chains
+        self.__name__ = self.__qualname__ = "take_paths"
+        self.__module__ = __name__
+
+    def __deepcopy__(self, memo: Any) -> TakePaths:
+        return self
+
+    def __call__(
+        self, edges: Sequence[nn.Module], mixes: Sequence[Tensor], picks: Sequence[int]
+    ) -> tuple[Taken, ...]:
+        if not plain(picks):
+            return tuple(Taken(rows=tuple(mixes[m][r] for m, r in node)) for node in self.places)
+        taken: list[tuple[nn.Module, Chain]] = []
+        for edge, pick, chains in zip(edges, picks, self.chains, strict=True):
+            steps = chains[pick]
+            if steps is not None:
+                taken.append((branch(edge, pick), steps))
+        count(taken)
+        return self._weights(mixes, picks)
+
+    def _weights(self, mixes: Sequence[Tensor], picks: Sequence[int]) -> tuple[Taken, ...]:
+        # Instances that share a table come with one tensor, which is gathered from once.
+        tables = list({id(m): m for m in mixes}.values())
+        weight_at: dict[int, int] = {}
+        row_at: dict[int, int] = {}
+        weights = rows = 0
+        for m in tables:
+            weight_at[id(m)], row_at[id(m)] = weights, rows
+            weights, rows = weights + m.numel(), rows + m.shape[0]
+        at, own, owner = [], [], []
+        left = iter(picks)
+        for n, node in enumerate(self.places):
+            for whose, r in node:
+                mix = mixes[whose]
+                at.append(weight_at[id(mix)] + r * mix.shape[1] + next(left))
+                own.append(row_at[id(mix)] + r)
+                owner.append(n)
+        # One transfer for all three.
+        index = torch.tensor([at, own, owner]).to(tables[0].device, non_blocking=True)
+        one = len(tables) == 1
+        flat = tables[0].reshape(-1) if one else torch.cat([m.reshape(-1) for m in tables])
+        sums = tables[0].sum(1) if one else torch.cat([m.sum(1) for m in tables])
+        picked = flat.index_select(0, index[0])
+        # Zero to rounding where rows are one-hot.
+        others = sums.index_select(0, index[1]) - picked
+        rest = others.new_zeros(len(self.places)).index_add(0, index[2], others).unbind()
+        parts = picked.split([len(node) for node in self.places])
+        return tuple(Taken(picked=p, rest=r) for p, r in zip(parts, rest, strict=True))
+
+
+class PickedSum:
+    """`add(edges, states, taken, picks, plain)`: the sum of one-path choices, and of plain values."""
+
+    def __init__(self, chains: tuple[tuple[Chain | None, ...], ...]) -> None:
+        self.chains = chains
+        self.__name__ = self.__qualname__ = "picked_sum"
+        self.__module__ = __name__
+
+    def __deepcopy__(self, memo: Any) -> PickedSum:
+        return self
+
+    def __call__(
+        self,
+        edges: Sequence[nn.Module],
+        states: Sequence[State],
+        taken: Taken,
+        picks: Sequence[int],
+        plain: Sequence[Tensor] = (),
+    ) -> Tensor:
+        if taken.picked is None:
+            # Two operations of an edge run: the modules know how.
+            each = zip(edges, states, taken.rows, picks, strict=True)
+            total: Any = sum(e(s.x, w, p) for e, s, w, p in each)
+            return sum(plain, total)  # type: ignore[no-any-return]
+        values = []
+        for edge, state, pick, steps_of in zip(edges, states, picks, self.chains, strict=True):
+            steps = steps_of[pick]
+            option = branch(edge, pick)
+            values.append(option(state.x) if steps is None else run(option, steps, state))
+        made: Tensor = _Picked.apply(len(picks), taken.rest, taken.picked, *values, *plain)
+        return made
+
+
+def branch(edge: Any, pick: int) -> nn.Module:
+    """The operation that a choice has under a number."""
+    return edge.get_submodule(edge.labels[pick])  # type: ignore[no-any-return]
 
 
 class _Picked(torch.autograd.Function):
-    """`apply(picks, *rows, *values, *plain)`, rows of any widths."""
+    """`apply(n, rest (), weights (n,), *values, *plain)`: the first n values have weights."""
 
     @staticmethod
-    def forward(ctx: Any, picks: tuple[int, ...], *tensors: Tensor) -> Tensor:
-        n = len(picks)
-        rows, values, plain = tensors[:n], tensors[n : 2 * n], tensors[2 * n :]
-        weights = [row[p] for row, p in zip(rows, picks, strict=True)]
-        # Zero to rounding where rows are one-hot.
-        rest = torch.cat(rows).sum() - torch.stack(weights).sum()
+    def forward(ctx: Any, n: int, rest: Tensor, weights: Tensor, *tensors: Tensor) -> Tensor:
+        values = tensors[:n]
         total = torch.addcmul(rest, values[0], weights[0])
-        for value, weight in zip(values[1:], weights[1:], strict=True):
-            total.addcmul_(value, weight)
-        for value in plain:
+        for i, value in enumerate(values[1:], 1):
+            total.addcmul_(value, weights[i])
+        for value in tensors[n:]:
             total.add_(value)
-        ctx.picks = picks
-        ctx.plain = len(plain)
-        ctx.save_for_backward(*rows, *values)
+        ctx.save_for_backward(weights, *values)
         return total
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         (g,) = grads
-        picks, needs = ctx.picks, ctx.needs_input_grad
-        n = len(picks)
-        saved = ctx.saved_tensors
-        rows, values = saved[:n], saved[n:]
-        found: list[Tensor | None] = [None] * n
-        if any(needs[1 : 1 + n]):
-            own = torch.stack([dot(g, value) for value in values])
-            widths = [len(row) for row in rows]
-            taken = [i == p for width, p in zip(widths, picks, strict=True) for i in range(width)]
-            whose = [e for e, width in enumerate(widths) for _ in range(width)]
-            mask = torch.tensor(taken, device=g.device)
-            flat = torch.where(mask, own[torch.tensor(whose, device=g.device)], g.sum())
-            found = [
-                part if need else None
-                for part, need in zip(flat.split(widths), needs[1 : 1 + n], strict=True)
-            ]
-        slopes = [
-            g * row[p] if need else None
-            for row, p, need in zip(rows, picks, needs[1 + n : 1 + 2 * n], strict=True)
-        ]
-        rest = [g if need else None for need in needs[1 + 2 * n :]]
-        return (None, *found, *slopes, *rest)
+        weights, *values = ctx.saved_tensors
+        needs = ctx.needs_input_grad
+        n = len(values)
+        d_rest = g.sum() if needs[1] else None
+        d_weights = None
+        if needs[2]:
+            like = _like(g, values)
+            d_weights = torch.stack([dot(like, value) for value in values])
+        slopes: Sequence[Tensor | None] = [None] * n
+        if any(needs[3 : 3 + n]):
+            slopes = (g[None] * weights.view(-1, *[1] * g.dim())).unbind()
+        found = [s if need else None for s, need in zip(slopes, needs[3 : 3 + n], strict=True)]
+        return (None, d_rest, d_weights, *found, *(g if need else None for need in needs[3 + n :]))
+
+
+def _like(g: Tensor, values: Sequence[Tensor]) -> Tensor:
+    """A gradient laid out as most of the values: then their products need no copy of their own."""
+    same = [v.stride() == g.stride() for v in values]
+    if sum(same) * 2 >= len(values) or g.dim() != 4:
+        return g
+    last = values[same.index(False)].is_contiguous(memory_format=torch.channels_last)
+    return g.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)

@@ -15,6 +15,7 @@ from nasdsl.fusion.drop_none import DropNone
 from nasdsl.fusion.fold_weights import FoldWeights
 from nasdsl.fusion.generated_cells import GeneratedCells
 from nasdsl.fusion.gram_fold import GramFold
+from nasdsl.fusion.horizontal import Horizontal
 from nasdsl.fusion.join_sums import JoinSums
 from nasdsl.fusion.layout import ChannelsLast
 from nasdsl.fusion.open_modules import OpenModules
@@ -36,10 +37,14 @@ class Profile:
     passes: tuple[Pass, ...]
 
 
-_COMMON: tuple[Pass, ...] = (
+_FRONT: tuple[Pass, ...] = (
     DropNone(),  # zeros first: nothing else has to look at them
     PickTogether(),  # in one-path mode, before sums of other values are joined
     OpenModules(),  # what follows compares functions
+)
+
+_COMMON: tuple[Pass, ...] = (
+    *_FRONT,
     Common(),  # before weights go into norms: then equal norms would differ
     FoldWeights(),  # before sums are joined: what is folded is no product any more
     JoinSums(),  # after both
@@ -81,7 +86,14 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
         "launch": Profile(
             name="launch",
             use="the fewest operators",
-            passes=(*_COMMON, *_HEAD),
+            passes=(
+                *_FRONT,
+                Common(norms=False),  # pools are normalised with all else of their wave
+                FoldWeights(),
+                JoinSums(),
+                Horizontal(),  # when sums are known
+                *_HEAD,
+            ),
         ),
         "reference": Profile(name="reference", use="the graph as it is emitted", passes=()),
     }

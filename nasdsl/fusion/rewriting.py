@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import fx, nn
 
-from nasdsl.fusion.norms import counted
+from nasdsl.fusion.norms import counted, moved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +111,7 @@ def hooked(module: nn.Module) -> bool:
 
 def impure(node: fx.Node) -> bool:
     """Whether a node stays although nothing reads it."""
-    return node.op in ("placeholder", "output") or node.target is counted
+    return node.op in ("placeholder", "output") or node.target in (counted, moved)
 
 
 def is_weight(node: Any) -> bool:

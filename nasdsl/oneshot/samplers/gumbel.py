@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nasdsl.oneshot.samplers.sample import Sample, each, picks
+from nasdsl.oneshot.samplers.sample import Sample, each, picks, together
 from nasdsl.oneshot.samplers.softmax import softmax
 
 
@@ -25,8 +25,13 @@ def gumbel_softmax(alpha_RK: Tensor, noise_RK: Tensor, tau: float | Tensor, hard
     p = F.softmax((F.log_softmax(alpha_RK, dim=-1) + noise_RK) / tau, dim=-1)
     if not hard:
         return p
-    picked = F.one_hot(p.detach().argmax(dim=-1), p.shape[-1]).to(p.dtype)
-    return picked + (p - p.detach())
+    return one_hot(p, p) + (p - p.detach())
+
+
+def one_hot(scores_RK: Tensor, like_RK: Tensor) -> Tensor:
+    """One where the score is the largest of its row; unlike torch's it waits for nothing."""
+    best_R1 = scores_RK.detach().argmax(dim=-1, keepdim=True)
+    return torch.zeros_like(like_RK).scatter_(-1, best_R1, 1.0)
 
 
 def gumbel_noise(like: Tensor, generator: torch.Generator) -> Tensor:
@@ -54,7 +59,7 @@ class Gumbel:
         def draw(alpha: Tensor) -> Tensor:
             return gumbel_softmax(alpha, gumbel_noise(alpha, generator), tau, self.hard)
 
-        mix = each(alphas, tables, draw)
+        mix = together(alphas, tables, draw)
         return Sample(mix, picks(mix) if self.hard else None)
 
     def expected(self, alphas, tables):  # type: ignore[no-untyped-def]

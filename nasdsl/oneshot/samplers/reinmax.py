@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nasdsl.oneshot.samplers.gumbel import gumbel_noise
-from nasdsl.oneshot.samplers.sample import Sample, each, picks
+from nasdsl.oneshot.samplers.gumbel import gumbel_noise, one_hot
+from nasdsl.oneshot.samplers.sample import Sample, each, picks, together
 from nasdsl.oneshot.samplers.softmax import softmax
 
 
@@ -25,12 +25,11 @@ def reinmax(theta_RK: Tensor, noise_RK: Tensor, tau: float | Tensor) -> Tensor:
     if not isinstance(tau, Tensor) and not tau > 0:
         raise ValueError(f"a temperature must be positive, not {tau}")
     pi0 = F.softmax(theta_RK, dim=-1)
-    picked = (F.log_softmax(theta_RK.detach(), dim=-1) + noise_RK).argmax(dim=-1)
-    one_hot = F.one_hot(picked, theta_RK.shape[-1]).to(theta_RK.dtype)
-    half = (one_hot + F.softmax(theta_RK / tau, dim=-1)) / 2
+    picked = one_hot(F.log_softmax(theta_RK.detach(), dim=-1) + noise_RK, theta_RK)
+    half = (picked + F.softmax(theta_RK / tau, dim=-1)) / 2
     pi1 = F.softmax((half.log() - theta_RK).detach() + theta_RK, dim=-1)
     pi2 = 2 * pi1 - pi0 / 2
-    return one_hot + (pi2 - pi2.detach())
+    return picked + (pi2 - pi2.detach())
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class ReinMax:
         def draw(alpha: Tensor) -> Tensor:
             return reinmax(alpha, gumbel_noise(alpha, generator), tau)
 
-        mix = each(alphas, tables, draw)
+        mix = together(alphas, tables, draw)
         with torch.no_grad():
             return Sample(mix, picks(mix))
 

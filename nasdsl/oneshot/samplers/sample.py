@@ -74,15 +74,34 @@ def each(
     return {name: by_width(alpha, tables[name], f) for name, alpha in alphas.items()}
 
 
+def together(
+    alphas: Mapping[str, Tensor], tables: Mapping[str, Table], f: Callable[[Tensor], Tensor]
+) -> dict[str, Tensor]:
+    """What `each` is, for an `f` that takes every row for itself: tables of one width in one call.
+
+    Noise that `f` draws row by row is the same as table by table.
+    """
+    if len({w for name in alphas for w in tables[name].widths}) != 1:
+        return each(alphas, tables, f)
+    if len(alphas) == 1:
+        return {name: f(alpha) for name, alpha in alphas.items()}
+    rows = f(torch.cat(list(alphas.values())))
+    return dict(zip(alphas, rows.split([len(a) for a in alphas.values()]), strict=True))
+
+
 def picks(mix: Mapping[str, Tensor]) -> dict[str, list[int]]:
     """The picked option of every row: one transfer to the host for all tables.
 
     Raises ValueError where the weights are NaN: then nothing is picked.
     """
-    rows = [m.detach().max(dim=-1) for m in mix.values()]
-    index = torch.cat([r.indices for r in rows])
-    value = torch.cat([r.values for r in rows])
-    host = torch.where(value.isnan(), torch.full_like(index, -1), index).tolist()
+    tables = [m.detach() for m in mix.values()]
+    if len({m.shape[1] for m in tables}) == 1:
+        tables = [torch.cat(tables)] if len(tables) > 1 else tables
+    # NaN is larger than anything else, so it is the largest of its row.
+    rows = [m.max(dim=-1) for m in tables]
+    index = torch.cat([r.indices for r in rows]) if len(rows) > 1 else rows[0].indices
+    value = torch.cat([r.values for r in rows]) if len(rows) > 1 else rows[0].values
+    host = index.masked_fill(value.isnan(), -1).tolist()
     if -1 in host:
         raise ValueError("architecture parameters are NaN: the search has diverged")
     found, start = {}, 0
