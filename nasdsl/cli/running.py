@@ -13,7 +13,7 @@ from nasdsl.cli import given, plugged
 from nasdsl.cli.boundary import STOPPED, Failure, guarded, say, warn, width
 
 #: Those of `nasdsl.fusion.profile`, which is not loaded for `--help`.
-PROFILES = ("balanced", "memory", "launch", "reference")
+PROFILES = ("balanced", "memory", "launch", "reference", "balanced+bf16")
 
 
 def pairs(
@@ -56,7 +56,8 @@ def _shared(f: Any) -> Any:
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Run folder [default: runs/…].")
 @click.option("--no-retrain", is_flag=True, help="Search only.")
 @click.option("--profile", type=click.Choice(PROFILES), help="How the supernet runs, never what it "
-              "computes [default: balanced; of a run folder: its own].")  # fmt: skip
+              "computes; +bf16 stores what cells keep in half the bits, gradients are then inexact "
+              "(`compile --explain`) [default: balanced; of a run folder: its own].")  # fmt: skip
 @plugged.option
 @click.option("--resume", is_flag=True, help="TARGET is a run folder; go on where it stopped.")
 @click.option("--accept-changes", is_flag=True,
