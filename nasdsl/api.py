@@ -12,6 +12,7 @@ from nasdsl.source import Source
 
 if TYPE_CHECKING:
     from nasdsl.codegen.discrete import Discrete
+    from nasdsl.codegen.fold import Folded
     from nasdsl.codegen.supernet import Supernet
     from nasdsl.training.run import Outcome
 
@@ -40,7 +41,8 @@ def compile(
 
     `parameters` are the space's own (`C=8, layers=4`). `net.tables` says what a mix holds,
     `net.uniform()` gives one. `profile` says how it runs: `balanced`, `memory`, `launch` or
-    `reference`; `net.under(profile)` is the same supernet in another.
+    `reference`; `balanced+bf16` stores what cells keep in half the bits, with inexact gradients.
+    `net.under(profile)` is the same supernet in another.
     Raises CompileError, UnknownName, UnknownProfile, NotExecutable.
     """
     from nasdsl.codegen.supernet import Supernet
@@ -68,6 +70,17 @@ def network(
     found = forms.parse(genotype, driver.space(loaded, space, parameters))
     made = driver.space(loaded, space, parameters, genotype=found)
     return Discrete(made.target, aux=aux, seed=seed)
+
+
+def fold(net: Discrete | Supernet) -> Folded:
+    """A copy of a network in evaluation mode with its batch-norms in its convolutions.
+
+    `fold(network)(x)`, `fold(supernet)(x, mix)`; equal to the network, to rounding. Its weights
+    take no gradients. Raises NotFoldable for a network in training mode.
+    """
+    from nasdsl.codegen.fold import fold
+
+    return fold(net)
 
 
 def search(
