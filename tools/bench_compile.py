@@ -8,8 +8,8 @@
 Each line is what one step takes: parse (read and check the file), lower (to the network of the
 parameters), emit (modules and graph), passes (those of the profile), kernels (built ones opened),
 first call (of two images, forward alone). Times are of this process, one thread, so that other
-work on the machine adds little; the minimum of `--repeats`. The build of kernels is a process of its
-own, so its time is that of a clock. `recompile` is a search whose decisions keep `--prune` options:
+work on the machine adds little; the minimum of `--repeats`, of `kernels` the first. The build of
+kernels is work of the compiler: seconds of a clock, and of a processor in brackets. `recompile` is a search whose decisions keep `--prune` options:
 the pruned space, its supernet, its plan.
 """
 
@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -61,20 +62,23 @@ def recompiled(net: Any, stay: int) -> float:
     return time.process_time() - began
 
 
-def built() -> float | str:
-    """Seconds until the kernels for float32 are there, with nothing in the cache."""
+def built() -> tuple[float, float] | str:
+    """Seconds until the kernels for float32 are there, with nothing in the cache; and of its
+    processes."""
     before = os.environ.get("NASDSL_CACHE")
     with tempfile.TemporaryDirectory() as empty:
         os.environ["NASDSL_CACHE"] = empty
         try:
-            began = time.perf_counter()
+            began, before_ = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
             found = library(torch.float32, progress=lambda line: print(line, file=sys.stderr))
-            took = time.perf_counter() - began
+            took, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
         finally:
             os.environ.pop("NASDSL_CACHE")
             if before is not None:
                 os.environ["NASDSL_CACHE"] = before
-    return found.reason if isinstance(found, Missing) else took
+    if isinstance(found, Missing):
+        return found.reason
+    return took, after.ru_utime + after.ru_stime - before_.ru_utime - before_.ru_stime
 
 
 class Clock:
@@ -88,6 +92,12 @@ class Clock:
         made = work()
         self.found[name] = time.process_time() - began
         return made
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"{value[0]:8.2f} ({value[1]:.2f})"
+    return value if isinstance(value, str) else f"{value:8.2f}"
 
 
 def main() -> None:
@@ -117,12 +127,13 @@ def main() -> None:
         runs.append(found)
         del net
     report.update({name: min(run[name] for run in runs) for name in runs[0]})
+    report["kernels"] = runs[0]["kernels"]
     if args.json:
         print(json.dumps({"space": args.space, "parameters": parameters, **report}))
         return
     print(f"{args.space} {parameters} under {args.profile}, {args.repeats} times, seconds")
     for name, value in report.items():
-        print(f"  {name:<12}{value if isinstance(value, str) else f'{value:8.2f}'}")
+        print(f"  {name:<12}{_said(value)}")
 
 
 if __name__ == "__main__":

@@ -40,6 +40,8 @@ FORMS = (
 @click.option("--profile", type=click.Choice(PROFILES), default=PROFILES[0], show_default=True,
               help="How the supernet runs, never what it computes; +bf16 stores what cells keep in "
               "half the bits, which --explain states the gradient error of.")  # fmt: skip
+@click.option("--compile", "profile", flag_value="compiled",
+              help="The same as --profile compiled: torch.compile for each distinct cell.")  # fmt: skip
 @click.option("--explain", is_flag=True,
               help="Say what every pass of the profile gains, and what it refuses.")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text",

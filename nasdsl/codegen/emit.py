@@ -855,6 +855,17 @@ def _check_rounds(network: Network) -> None:
 
 
 def _stage(emitter: _Emitter, stage: Stage, inputs: list[fx.Node]) -> fx.Node:
+    """The node of a stage; all that are made for it know its name."""
+    before = next(iter(reversed(emitter.graph.nodes)))
+    made = _emitted(emitter, stage, inputs)
+    for node in reversed(emitter.graph.nodes):
+        if node is before:
+            break
+        node.meta["stage"] = stage.name
+    return made
+
+
+def _emitted(emitter: _Emitter, stage: Stage, inputs: list[fx.Node]) -> fx.Node:
     if isinstance(stage.body, Cell):
         return emitter.cell(stage.body, inputs, stage.name)
     found = tuple(dict.fromkeys(_choices(stage.body)))

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.fusion.checkpoint_stages import CheckpointStages
 from nasdsl.fusion.common import Common
+from nasdsl.fusion.compiled_cells import CompiledCells
 from nasdsl.fusion.count_together import CountTogether
 from nasdsl.fusion.depthwise_backward import DepthwiseBackward
 from nasdsl.fusion.drop_none import DropNone
@@ -88,6 +89,13 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
 )
 
 
+#: Never taken by itself: compiling takes minutes.
+COMPILED = Profile(
+    name="compiled",
+    use="cells compiled by torch.compile, after minutes of compiling",
+    passes=(CompiledCells(), ChannelsLast()),
+)
+
 #: Behind the name of a profile: what cells keep for the backward pass is stored as bfloat16.
 ROUNDED = "+bf16"
 
@@ -96,9 +104,10 @@ def profile(name: str | Profile) -> Profile:
     """A profile by its name, `balanced+bf16` among them. Raises UnknownProfile."""
     if isinstance(name, Profile):
         return name
-    found = PROFILES.get(name.removesuffix(ROUNDED))
+    offered = {**PROFILES, COMPILED.name: COMPILED}
+    found = offered.get(name.removesuffix(ROUNDED))
     if found is None:
-        known = [*PROFILES, *(n + ROUNDED for n, p in PROFILES.items() if _keeps(p))]
+        known = [*offered, *(n + ROUNDED for n, p in PROFILES.items() if _keeps(p))]
         advice = did_you_mean(name, known, limit=0)
         raise UnknownProfile(f"there is no profile `{name}`" + (f"; {advice}" if advice else ""))
     return rounded(found) if name.endswith(ROUNDED) else found

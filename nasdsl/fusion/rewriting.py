@@ -103,7 +103,7 @@ def stamp(made: fx.Node, like: fx.Node) -> None:
     """Give a new node the place in the `.nas` text of another."""
     if like.stack_trace is not None:
         made.stack_trace = like.stack_trace
-    for key in ("nas", "at"):
+    for key in ("nas", "at", "stage"):
         if key in like.meta:
             made.meta[key] = like.meta[key]
 
