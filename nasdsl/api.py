@@ -97,12 +97,14 @@ def search(
     profile: str = "balanced",
     data_dir: str | Path | None = None,
     retrain: bool = True,
+    cuda_graph: bool = False,
     changes: dict[str, Any] | None = None,
     **parameters: Any,
 ) -> Outcome:
     """Search, and retrain what was found; as `nasdsl run`, without its talk.
 
-    Nothing is written without `folder`. `changes` are run lengths: `{"epochs": 10}`.
+    Nothing is written without `folder`. `changes` are run lengths: `{"epochs": 10}`. With
+    `cuda_graph` a step is recorded and replayed, where the recipe allows it.
     Raises CompileError, UnknownName, PlanError, DataError.
     """
     from nasdsl.fusion.profile import profile as profile_of
@@ -122,6 +124,7 @@ def search(
         profile=profile_of(profile).name,
         data_dir=Path(data_dir) if data_dir is not None else None,
         retrain=retrain,
+        cuda_graph=cuda_graph,
     )
     prepared = inputs.prepare(
         made.dataset, made.split, data_dir=options.data_dir, device=options.device

@@ -26,6 +26,7 @@ from nasdsl.oneshot.samplers.softmax import Softmax
 from nasdsl.oneshot.session import Batch, Session
 from nasdsl.oneshot.steps.first_order import FirstOrder
 from nasdsl.oneshot.steps.joint import Joint
+from nasdsl.training.plan import PlanError
 
 #: Steps that run as they are before one is recorded.
 WARMUP = 3
@@ -43,7 +44,7 @@ class Capture(Protocol):
         ...
 
 
-class CaptureError(RuntimeError):
+class CaptureError(PlanError):
     """A step that cannot be recorded."""
 
 
