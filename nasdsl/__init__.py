@@ -20,13 +20,14 @@ __all__ = [
     "PluginError",
     "__version__",
     "compile",
+    "fold",
     "load",
     "network",
     "search",
 ]
 
 if TYPE_CHECKING:
-    from nasdsl.api import compile, load, network, search
+    from nasdsl.api import compile, fold, load, network, search
     from nasdsl.diagnostics.model import CompileError
     from nasdsl.ir.extension import Extension, PluginError
     from nasdsl.ir.schema import Param

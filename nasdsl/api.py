@@ -12,6 +12,7 @@ from nasdsl.source import Source
 
 if TYPE_CHECKING:
     from nasdsl.codegen.discrete import Discrete
+    from nasdsl.codegen.fold import Folded
     from nasdsl.codegen.supernet import Supernet
     from nasdsl.training.run import Outcome
 
@@ -40,7 +41,8 @@ def compile(
 
     `parameters` are the space's own (`C=8, layers=4`). `net.tables` says what a mix holds,
     `net.uniform()` gives one. `profile` says how it runs: `balanced`, `memory`, `launch` or
-    `reference`; `net.under(profile)` is the same supernet in another.
+    `reference`; `balanced+bf16` stores what cells keep in half the bits, with inexact gradients.
+    `net.under(profile)` is the same supernet in another.
     Raises CompileError, UnknownName, UnknownProfile, NotExecutable.
     """
     from nasdsl.codegen.supernet import Supernet
@@ -70,6 +72,17 @@ def network(
     return Discrete(made.target, aux=aux, seed=seed)
 
 
+def fold(net: Discrete | Supernet) -> Folded:
+    """A copy of a network in evaluation mode with its batch-norms in its convolutions.
+
+    `fold(network)(x)`, `fold(supernet)(x, mix)`; equal to the network, to rounding. Its weights
+    take no gradients. Raises NotFoldable for a network in training mode.
+    """
+    from nasdsl.codegen.fold import fold
+
+    return fold(net)
+
+
 def search(
     path: str | Path | Source | Loaded,
     *,
@@ -84,12 +97,14 @@ def search(
     profile: str = "balanced",
     data_dir: str | Path | None = None,
     retrain: bool = True,
+    cuda_graph: bool = False,
     changes: dict[str, Any] | None = None,
     **parameters: Any,
 ) -> Outcome:
     """Search, and retrain what was found; as `nasdsl run`, without its talk.
 
-    Nothing is written without `folder`. `changes` are run lengths: `{"epochs": 10}`.
+    Nothing is written without `folder`. `changes` are run lengths: `{"epochs": 10}`. With
+    `cuda_graph` a step is recorded and replayed, where the recipe allows it.
     Raises CompileError, UnknownName, PlanError, DataError.
     """
     from nasdsl.fusion.profile import profile as profile_of
@@ -109,6 +124,7 @@ def search(
         profile=profile_of(profile).name,
         data_dir=Path(data_dir) if data_dir is not None else None,
         retrain=retrain,
+        cuda_graph=cuda_graph,
     )
     prepared = inputs.prepare(
         made.dataset, made.split, data_dir=options.data_dir, device=options.device

@@ -38,7 +38,10 @@ FORMS = (
 @click.option("--emit", "what", type=click.Choice(["summary", "ir", "code", "graph"]),
               default="summary", show_default=True, help="What is printed.")  # fmt: skip
 @click.option("--profile", type=click.Choice(PROFILES), default=PROFILES[0], show_default=True,
-              help="How the supernet runs, never what it computes.")  # fmt: skip
+              help="How the supernet runs, never what it computes; +bf16 stores what cells keep in "
+              "half the bits, which --explain states the gradient error of.")  # fmt: skip
+@click.option("--compile", "profile", flag_value="compiled",
+              help="The same as --profile compiled: torch.compile for each distinct cell.")  # fmt: skip
 @click.option("--explain", is_flag=True,
               help="Say what every pass of the profile gains, and what it refuses.")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text",
@@ -120,16 +123,16 @@ def compile_(
 
 
 def _explain(net: Any, genotype: Any, profile: str, form: str) -> None:
-    from nasdsl.codegen.explain import explain
+    from nasdsl.codegen.explain import explain, rounding
     from nasdsl.report.passes import passes_report, passes_text
 
     if genotype is not None:
         raise Failure("--explain is about supernets; leave --genotype out", 2)
-    found = explain(net)
+    found, rounded = explain(net), rounding(net)
     if form == "json":
-        click.echo(json.dumps(passes_report(profile, found), indent=1))
+        click.echo(json.dumps(passes_report(profile, found, rounded), indent=1))
     else:
-        click.echo(passes_text(profile, found), nl=False)
+        click.echo(passes_text(profile, found, rounded), nl=False)
 
 
 @click.command()
@@ -157,6 +160,9 @@ def _explain(net: Any, genotype: Any, profile: str, form: str) -> None:
 @click.option("--reestimate", type=click.IntRange(0), default=0, metavar="N",
               help="Of a network: measure its batch-norm statistics on N batches of training "
               "images of the run [default: those saved with the weights].")  # fmt: skip
+@click.option("--fold", is_flag=True,
+              help="Of a network: put its batch-norms into the convolutions in front of them, "
+              "for inference.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of a network: of fresh weights.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
 @plugged.option
@@ -173,6 +179,7 @@ def export(
     inherit: Path | None,
     size: str,
     reestimate: int,
+    fold: bool,
     seed: int,
     data_dir: Path | None,
 ) -> None:
@@ -191,7 +198,7 @@ def export(
     order = Order(
         source=source, form=form, out=out, space=space, parameters=parameters, target=target,
         genotype=text, inherit=inherit, size=size, reestimate=reestimate, seed=seed,
-        data_dir=data_dir, force=force, read=given.text_of,
+        data_dir=data_dir, force=force, fold=fold, read=given.text_of,
     )  # fmt: skip
     if form in exporting.FORMS:
         exporting.export_network(order)

@@ -28,6 +28,7 @@ class Order:
     seed: int
     data_dir: Path | None
     force: bool
+    fold: bool
     read: Callable[[str], str]
 
     def changed(self) -> list[str]:
@@ -35,7 +36,7 @@ class Order:
         given = {
             "--target": self.target, "--genotype": self.genotype, "--inherit": self.inherit,
             "--size": self.size != "target", "--reestimate": self.reestimate, "--seed": self.seed,
-            "--data-dir": self.data_dir,
+            "--data-dir": self.data_dir, "--fold": self.fold,
         }  # fmt: skip
         return [name for name, value in given.items() if value]
 

@@ -13,7 +13,7 @@ from nasdsl.cli import given, plugged
 from nasdsl.cli.boundary import STOPPED, Failure, guarded, say, warn, width
 
 #: Those of `nasdsl.fusion.profile`, which is not loaded for `--help`.
-PROFILES = ("balanced", "memory", "launch", "reference")
+PROFILES = ("balanced", "memory", "launch", "reference", "balanced+bf16", "compiled")
 
 
 def pairs(
@@ -56,7 +56,13 @@ def _shared(f: Any) -> Any:
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Run folder [default: runs/…].")
 @click.option("--no-retrain", is_flag=True, help="Search only.")
 @click.option("--profile", type=click.Choice(PROFILES), help="How the supernet runs, never what it "
-              "computes [default: balanced; of a run folder: its own].")  # fmt: skip
+              "computes; +bf16 stores what cells keep in half the bits, gradients are then inexact "
+              "(`compile --explain`) [default: balanced; of a run folder: its own].")  # fmt: skip
+@click.option("--cuda-graph", is_flag=True,
+              help="Record a step of the search as a CUDA graph and replay it.")  # fmt: skip
+@click.option("--compile", "profile", flag_value="compiled",
+              help="The same as --profile compiled: torch.compile for each distinct cell, minutes "
+              "before the first step.")  # fmt: skip
 @plugged.option
 @click.option("--resume", is_flag=True, help="TARGET is a run folder; go on where it stopped.")
 @click.option("--accept-changes", is_flag=True,
@@ -81,6 +87,7 @@ def run(
     out: Path | None,
     no_retrain: bool,
     profile: str | None,
+    cuda_graph: bool,
     resume: bool,
     accept_changes: bool,
     track: tuple[str, ...],
@@ -112,6 +119,7 @@ def run(
         threads = threads or existing.read("run.json")["threads"]
         _tell(existing)
         profile = profile or existing.read("run.json").get("profile", "reference")
+        cuda_graph = cuda_graph or bool(existing.read("run.json").get("cuda_graph", False))
     else:
         names = {
             "space": space, "recipe": recipe, "dataset": dataset, "split": split, "train": train,
@@ -135,6 +143,7 @@ def run(
         accept_changes=accept_changes,
         track=track,
         profile=profile or PROFILES[0],
+        cuda_graph=cuda_graph,
     )
 
 
@@ -152,6 +161,7 @@ def _execute(
     accept_changes: bool,
     track: tuple[str, ...],
     profile: str,
+    cuda_graph: bool = False,
 ) -> None:
     import torch
 
@@ -167,7 +177,9 @@ def _execute(
         data_dir=data_dir,
         retrain=not no_retrain,
         wall_limit=wall_limit,
+        cuda_graph=cuda_graph,
     )
+    runs.check_capture(plan, options)
     prepared = inputs.prepare(
         plan.dataset, plan.split, data_dir=options.data_dir, device=options.device
     )
@@ -215,12 +227,19 @@ def _prepare_kernels(plan: Any, options: Any) -> None:
     """Build what generated cells need, with a line of progress; or say what is lost without."""
     import torch
 
+    from nasdsl.fusion.compiled_cells import CompiledCells, unavailable
     from nasdsl.fusion.generated_cells import GeneratedCells
     from nasdsl.fusion.profile import profile
     from nasdsl.kernels.library import library
     from nasdsl.kernels.toolchain import Missing
 
-    wanted = any(isinstance(each, GeneratedCells) for each in profile(options.profile).passes)
+    passes = profile(options.profile).passes
+    for each in passes:
+        if isinstance(each, CompiledCells):
+            device = str(options.device).partition(":")[0]
+            if (reason := unavailable(each.backend, {device})) is not None:
+                say(f"note: {reason}; cells run operator by operator")
+    wanted = any(isinstance(each, GeneratedCells) for each in passes)
     if not wanted or options.device != "cpu" or plan.space().supernet.inp.kind != "image":
         return
     found = library(torch.float32, progress=say)

@@ -20,6 +20,9 @@ def construction(module: nn.Module) -> str:
             f"FactorizedReduce({m.conv1.in_channels}, {2 * m.conv1.out_channels}, {m.pad}, "
             f"bias={m.conv1.bias is not None}, affine={m.bn.affine})"
         ),
+        "FoldedReduce": lambda m: (
+            f"FoldedReduce({m.conv1.in_channels}, {2 * m.conv1.out_channels}, {m.pad})"
+        ),
         "Linear": lambda m: f"Linear({m.in_features}, {m.out_features}, bias={m.bias is not None})",
         "GlobalAverage": lambda m: "GlobalAverage()",
         "Zeros": lambda m: f"Zeros({m.shape})",

@@ -22,6 +22,7 @@ from torch import Tensor, fx, nn
 from nasdsl.codegen import entangle, rounds, widths
 from nasdsl.codegen.two import Two
 from nasdsl.codegen.widths import Widths
+from nasdsl.fusion.deferred import Deferred
 from nasdsl.ir.cell import (
     After,
     Arrival,
@@ -145,6 +146,8 @@ class _Emitter:
     options: dict[str, tuple[str, str]] = field(default_factory=dict)
     #: In a branch: the place of the branch in the network.
     prefix: str = ""
+    #: Modules that hold others, by path.
+    scopes: dict[str, nn.Module] = field(default_factory=dict)
 
     # ---- parts of the network with a graph of their own
 
@@ -161,6 +164,7 @@ class _Emitter:
             paths=self.paths,
             depths=self.depths,
             rounds=self.rounds,
+            scopes=self.scopes,
         )
 
     def finish(self, part: _Emitter) -> fx.GraphModule:
@@ -316,12 +320,16 @@ class _Emitter:
 
     def root_of(self, path: str) -> nn.Module:
         """The module that holds the module of a path, made where it is missing."""
-        owner = self.root
-        for scope in path.split(".")[:-1]:
-            if scope not in owner._modules:
-                owner.add_module(scope, nn.Module())
-            owner = owner.get_submodule(scope)
-        return owner
+        above = path.rpartition(".")[0]
+        found = self.scopes.get(above)
+        if found is None:
+            found = self.root
+            for scope in above.split(".") if above else ():
+                if scope not in found._modules:
+                    found.add_module(scope, nn.Module())
+                found = found.get_submodule(scope)
+            self.scopes[above] = found
+        return found
 
     def concat(
         self,
@@ -406,6 +414,7 @@ class _Emitter:
         if self.modules is not None:
             owner, _, last = path.rpartition(".")
             self.root.get_submodule(owner).add_module(last, OnePath(branches, open_))
+            self.scopes.clear()
         pick = self.function(operator.getitem, mix.picks, mix.index(op.decision))
         arguments: list[Any] = [x, row, pick]
         if open_:
@@ -736,7 +745,7 @@ def _label(op: Op) -> str:
 
 
 #: Names that a module has already; an operation may be called so, its module may not.
-_TAKEN = frozenset(dir(nn.Module())) | frozenset(dir(fx.GraphModule))
+_TAKEN = frozenset(dir(nn.Module())) | frozenset(dir(Deferred))
 
 
 def _plain(name: str) -> str:
@@ -821,7 +830,9 @@ def emit(
     # What does not reach the output is not built: a trimmed node has no weights.
     graph.eliminate_dead_code(is_impure_node=lambda n: n.op in ("placeholder", "output"))
     graph.lint()
-    made = fx.GraphModule(root, graph, class_name=_safe(network.name))
+    # Networks are exported and compiled, for which their code has to be there.
+    kind = fx.GraphModule if mode == "discrete" else Deferred
+    made = kind(root, graph, class_name=_safe(network.name))
     for part in emitter.rounds:
         for node in part.graph.nodes:
             if node.op == "call_module":
@@ -844,6 +855,17 @@ def _check_rounds(network: Network) -> None:
 
 
 def _stage(emitter: _Emitter, stage: Stage, inputs: list[fx.Node]) -> fx.Node:
+    """The node of a stage; all that are made for it know its name."""
+    before = next(iter(reversed(emitter.graph.nodes)))
+    made = _emitted(emitter, stage, inputs)
+    for node in reversed(emitter.graph.nodes):
+        if node is before:
+            break
+        node.meta["stage"] = stage.name
+    return made
+
+
+def _emitted(emitter: _Emitter, stage: Stage, inputs: list[fx.Node]) -> fx.Node:
     if isinstance(stage.body, Cell):
         return emitter.cell(stage.body, inputs, stage.name)
     found = tuple(dict.fromkeys(_choices(stage.body)))

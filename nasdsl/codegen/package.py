@@ -20,6 +20,7 @@ from torch import fx, nn
 
 from nasdsl.codegen.construction import construction, own
 from nasdsl.codegen.discrete import Discrete
+from nasdsl.codegen.fold import Folded
 from nasdsl.codegen.part import Part
 from nasdsl.codegen.supernet import Supernet, annotated
 from nasdsl.ops.plain import zeros_beside
@@ -136,7 +137,7 @@ def load():
 
 
 def write_network(
-    net: Discrete | Part,
+    net: Discrete | Part | Folded,
     folder: Path,
     *,
     name: str,

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasdsl.codegen.emit import Emitted, NotExecutable, Slot, emit
+from nasdsl.fusion.collector import resting
+from nasdsl.fusion.generated.known import Known
 from nasdsl.fusion.plan import Plan, plan, share
 from nasdsl.fusion.profile import Profile
 from nasdsl.fusion.profile import profile as profile_of
@@ -142,7 +144,7 @@ class Supernet(nn.Module):
         self.space = space
         self.mode = mode
         self.profile = profile_of(profile)
-        with torch.random.fork_rng(devices=[]):
+        with resting(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             emitted = emit(space.supernet, mode, depths=depths_of(space))
             masked = None
@@ -162,6 +164,8 @@ class Supernet(nn.Module):
         self.graph = emitted.module
         #: Plans by the graph they are for; made when first needed, not children.
         self._plans: dict[str, Plan] = {}
+        #: What of cells need not be planned again.
+        self._known = Known()
         # Not a child: its modules are those of the graph, so modes and moves reach both.
         object.__setattr__(self, "masked", masked.module if masked is not None else None)
         #: Operations that drop-path may drop, in the order of the masks.
@@ -187,7 +191,7 @@ class Supernet(nn.Module):
         nn.Module.__init__(other)
         other.space, other.mode, other.profile = self.space, mode, self.profile
         # What has to be built anew has no weights that matter; no noise is taken for it.
-        with torch.random.fork_rng(devices=[]):
+        with resting(), torch.random.fork_rng(devices=[]):
             other._take(
                 emit(
                     self.space.supernet,
@@ -224,7 +228,8 @@ class Supernet(nn.Module):
             raise ValueError("this supernet was made without drop-path")
         found = self._plans.get(which)
         if found is None:
-            found = self._plans[which] = plan(reference, self.profile)
+            with resting():
+                found = self._plans[which] = plan(reference, self.profile, self._known)
         if found.module is not reference:
             # A copy of the supernet has modules of its own.
             share(found.module, reference)
@@ -245,6 +250,7 @@ class Supernet(nn.Module):
         other.graph = self.graph
         other.profile = profile_of(profile)
         other._plans = {}
+        other._known = self._known
         other.training = self.training
         return other
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from torch import fx
 
+from nasdsl.fusion.generated.known import Known
 from nasdsl.fusion.profile import Profile
-from nasdsl.fusion.rewriting import Refusal, Work, impure
+from nasdsl.fusion.rewriting import Rebuilding, Refusal, Work, impure
 from nasdsl.fusion.verify import verify
 
 
@@ -34,25 +35,29 @@ class Plan:
     steps: tuple[Step, ...]
 
 
-def plan(reference: fx.GraphModule, profile: Profile) -> Plan:
+def plan(reference: fx.GraphModule, profile: Profile, known: Known | None = None) -> Plan:
     """The reference under a profile: another graph over the same modules.
 
-    The reference is not changed. Without passes it is what comes back. Raises PassFault where
-    a pass left no valid graph: a fault of the pass, not of the space.
+    The reference is not changed. Without passes it is what comes back. What of cells is `known`
+    is not made again. Raises PassFault where a pass left no valid graph: a fault of the pass,
+    not of the space.
     """
     if not profile.passes:
         return Plan(profile=profile, module=reference, steps=())
-    graph = fx.Graph()
-    copied: dict[fx.Node, fx.Node] = {}
-    result = graph.graph_copy(reference.graph, copied)
-    graph.output(result)
-    work = Work(graph, reference)
+    known = known if known is not None else Known()
+    graph = reference.graph
     steps = []
     for each in profile.passes:
         began, before = time.perf_counter(), len(graph.nodes)
-        ran = each.run(work)
-        graph.eliminate_dead_code(impure)
-        verify(work, reference, each.name)
+        if isinstance(each, Rebuilding):
+            ran, graph = each.rebuild(Work(graph, reference, known))
+        else:
+            if graph is reference.graph:
+                graph = copied(graph)
+            ran = each.run(Work(graph, reference, known))
+        if graph is not reference.graph:
+            graph.eliminate_dead_code(impure)
+            verify(Work(graph, reference, known), reference, each.name)
         steps.append(
             Step(
                 name=each.name,
@@ -64,14 +69,23 @@ def plan(reference: fx.GraphModule, profile: Profile) -> Plan:
                 seconds=time.perf_counter() - began,
             )
         )
+    if graph is reference.graph:
+        return Plan(profile=profile, module=reference, steps=tuple(steps))
     return Plan(profile=profile, module=over(reference, graph, profile.name), steps=tuple(steps))
+
+
+def copied(graph: fx.Graph) -> fx.Graph:
+    """The same nodes in a graph of their own."""
+    made = fx.Graph()
+    made.output(made.graph_copy(graph, {}))
+    return made
 
 
 def over(reference: fx.GraphModule, graph: fx.Graph, name: str) -> fx.GraphModule:
     """A graph over the very modules of another: changes to their tree reach both."""
     made = fx.GraphModule({str(n.target): reference.get_submodule(str(n.target))
                            for n in graph.nodes if n.op in ("call_module", "get_attr")},
-                          graph, class_name=f"{type(reference).__name__}_{name}")  # fmt: skip
+                          graph, class_name=f"{type(reference).__name__}_{name.replace('+', '_')}")  # fmt: skip
     share(made, reference)
     return made
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.fusion.checkpoint_stages import CheckpointStages
 from nasdsl.fusion.common import Common
+from nasdsl.fusion.compiled_cells import CompiledCells
 from nasdsl.fusion.count_together import CountTogether
 from nasdsl.fusion.depthwise_backward import DepthwiseBackward
 from nasdsl.fusion.drop_none import DropNone
@@ -100,12 +101,51 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
 )
 
 
+#: Never taken by itself: compiling takes minutes.
+COMPILED = Profile(
+    name="compiled",
+    use="cells compiled by torch.compile, after minutes of compiling",
+    passes=(CompiledCells(), ChannelsLast()),
+)
+
+#: Behind the name of a profile: what cells keep for the backward pass is stored as bfloat16.
+ROUNDED = "+bf16"
+
+
 def profile(name: str | Profile) -> Profile:
-    """A profile by its name. Raises UnknownProfile."""
+    """A profile by its name, `balanced+bf16` among them. Raises UnknownProfile."""
     if isinstance(name, Profile):
         return name
-    found = PROFILES.get(name)
+    offered = {**PROFILES, COMPILED.name: COMPILED}
+    found = offered.get(name.removesuffix(ROUNDED))
     if found is None:
-        advice = did_you_mean(name, list(PROFILES), limit=0)
+        known = [*offered, *(n + ROUNDED for n, p in PROFILES.items() if _keeps(p))]
+        advice = did_you_mean(name, known, limit=0)
         raise UnknownProfile(f"there is no profile `{name}`" + (f"; {advice}" if advice else ""))
-    return found
+    return rounded(found) if name.endswith(ROUNDED) else found
+
+
+def rounded(found: Profile) -> Profile:
+    """A profile that stores what cells keep as bfloat16. Raises UnknownProfile where none do."""
+    if not _keeps(found):
+        raise UnknownProfile(
+            f"profile `{found.name}` has no cells that keep anything, so nothing of it is "
+            f"stored as bfloat16; `balanced{ROUNDED}` has"
+        )
+    return replace(
+        found,
+        name=found.name + ROUNDED,
+        use=f"{found.use}; half of what cells keep, at the cost of inexact gradients",
+        passes=tuple(
+            replace(p, rounded=True) if isinstance(p, GeneratedCells) else p for p in found.passes
+        ),
+    )
+
+
+def exact(found: Profile) -> Profile | None:
+    """The profile that a rounded one stands beside; None for one that rounds nothing."""
+    return PROFILES[found.name.removesuffix(ROUNDED)] if found.name.endswith(ROUNDED) else None
+
+
+def _keeps(found: Profile) -> bool:
+    return any(isinstance(p, GeneratedCells) and not p.recompute for p in found.passes)

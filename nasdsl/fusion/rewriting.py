@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import fx, nn
 
+from nasdsl.fusion.generated.known import Known
 from nasdsl.fusion.norms import counted, moved
 
 
@@ -37,10 +38,11 @@ class Ran:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A graph that is being rewritten, over the modules it calls."""
+    """A graph that is being rewritten, over the modules it calls, and regions that are known."""
 
     graph: fx.Graph
     root: nn.Module
+    known: Known = field(default_factory=Known)
 
     def module(self, node: fx.Node) -> nn.Module:
         """The module that a node calls or names."""
@@ -90,11 +92,18 @@ class Pass(Protocol):
     def run(self, work: Work) -> Ran: ...
 
 
+@runtime_checkable
+class Rebuilding(Protocol):
+    """A pass that can also write another graph and leave the one given as it is."""
+
+    def rebuild(self, work: Work) -> tuple[Ran, fx.Graph]: ...
+
+
 def stamp(made: fx.Node, like: fx.Node) -> None:
     """Give a new node the place in the `.nas` text of another."""
     if like.stack_trace is not None:
         made.stack_trace = like.stack_trace
-    for key in ("nas", "at"):
+    for key in ("nas", "at", "stage"):
         if key in like.meta:
             made.meta[key] = like.meta[key]
 

@@ -28,6 +28,11 @@ class Meter:
         self.sums += torch.stack([loss.detach().double() * n, hits.double()])
         self.count += n
 
+    def clear(self) -> None:
+        """Begin anew, in the same place."""
+        self.sums.zero_()
+        self.count = 0
+
     def read(self) -> tuple[float, float]:
         """Mean loss and accuracy in percent; one transfer to the host."""
         if self.count == 0:

@@ -35,10 +35,19 @@ def build(component: Component, parameters: Mapping[str, nn.Parameter]) -> torch
             raise ValueError(f"unknown optimizer {other}")
 
 
+#: In a group of parameters: its rates are set from elsewhere, where a step is recorded.
+HELD = "held"
+
+
 def set_rates(optimizer: torch.optim.Optimizer, lr: float, decay: float) -> None:
     """The learning rate and weight decay of the next step."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        if HELD in group:
+            continue
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
         group["weight_decay"] = decay
 
 

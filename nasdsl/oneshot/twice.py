@@ -7,9 +7,12 @@ from contextlib import contextmanager
 
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from nasdsl.fusion.compiled_cells import uncompiled
+
 
 @contextmanager
 def twice() -> Iterator[None]:
-    """Attention as plain products inside: its fused kernels have no second derivative."""
-    with sdpa_kernel(SDPBackend.MATH):
+    """Attention as plain products inside, and cells not compiled: fused kernels and compiled code
+    have no second derivative."""
+    with sdpa_kernel(SDPBackend.MATH), uncompiled():
         yield

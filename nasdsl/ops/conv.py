@@ -100,6 +100,23 @@ class FactorizedReduce(nn.Module):
         return self.bn(torch.cat([self.conv1(x), self.conv2(shifted[:, :, 1:, 1:])], dim=1))
 
 
+class FoldedReduce(nn.Module):
+    """A `FactorizedReduce` for inference: its batch-norm is in its convolutions."""
+
+    def __init__(self, c_in: int, c_out: int, pad: tuple[int, int]) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(c_in, c_out // 2, 1, stride=2)
+        self.conv2 = nn.Conv2d(c_in, c_out // 2, 1, stride=2)
+        self.pad = pad
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(x)
+        shifted = x
+        if any(self.pad):
+            shifted = F.pad(x, (0, self.pad[1], 0, self.pad[0]))
+        return torch.cat([self.conv1(x), self.conv2(shifted[:, :, 1:, 1:])], dim=1)
+
+
 def halving(prim: Prim) -> nn.Module:
     """`factorized_reduce(out, bias, affine)`."""
     height, width = prim.inp.space

@@ -9,17 +9,26 @@ from typing import TYPE_CHECKING, Any
 from nasdsl.report.columns import number, table
 
 if TYPE_CHECKING:
-    from nasdsl.codegen.explain import Explained
+    from nasdsl.codegen.explain import Explained, Rounding
 
 #: Places of one reason that are named.
 PLACES = 2
 
 
-def passes_report(profile: str, found: Sequence[Explained]) -> dict[str, Any]:
+def passes_report(
+    profile: str, found: Sequence[Explained], rounded: Rounding | None = None
+) -> dict[str, Any]:
     """The same as data."""
+    error = {
+        "weight_gradients_off": rounded.weights,
+        "mix_gradients_off": rounded.mix,
+        "kept_bytes_per_image_exact": rounded.before,
+        "kept_bytes_per_image": rounded.after,
+    } if rounded is not None else None  # fmt: skip
     return {
         "schema": 1,
         "profile": profile,
+        "rounding": error,
         "passes": [
             {
                 "name": each.step.name if each.step is not None else "reference",
@@ -40,7 +49,9 @@ def passes_report(profile: str, found: Sequence[Explained]) -> dict[str, Any]:
     }
 
 
-def passes_text(profile: str, found: Sequence[Explained], width: int = 80) -> str:
+def passes_text(
+    profile: str, found: Sequence[Explained], rounded: Rounding | None = None, width: int = 80
+) -> str:
     """A table of the passes, then what they are for and what was refused."""
     rows = []
     before = found[0]
@@ -70,6 +81,13 @@ def passes_text(profile: str, found: Sequence[Explained], width: int = 80) -> st
         f"{_times(first.traffic, last.traffic)} traffic of the reference",
         "",
     ]
+    if rounded is not None:
+        said = (
+            f"bf16: gradients are off by {rounded.weights:.1%} of the weights and {rounded.mix:.1%} "
+            f"of the mix, measured on random images; kept is {rounded.after / 1e6:.2f} MB instead "
+            f"of {rounded.before / 1e6:.2f} MB an image, {(rounded.before - rounded.after) / 1e6:.2f} MB less"
+        )
+        lines += [*textwrap.wrap(said, width, subsequent_indent="  "), ""]
     for each in found:
         if each.step is not None and each.step.changes:
             lines += textwrap.wrap(

@@ -30,6 +30,7 @@ from nasdsl.passes.edges import PassError
 from nasdsl.training import events, record
 from nasdsl.training import plan as plans
 from nasdsl.training.archive import archive, used
+from nasdsl.training.captured import CudaCapture, unfit
 from nasdsl.training.data import inputs
 from nasdsl.training.data.arrays import DIMENSIONS
 from nasdsl.training.loop import Teller, Watcher, drive
@@ -51,6 +52,8 @@ class Options:
     data_dir: Path | None = None
     retrain: bool = True
     wall_limit: float | None = None
+    #: Whether the steps of the search are recorded as a CUDA graph, see `nasdsl.training.captured`.
+    cuda_graph: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,7 @@ def order(plan: Plan, prepared: inputs.Inputs, options: Options) -> dict[str, An
         },
         "device": options.device,
         "profile": options.profile,
+        **({"cuda_graph": True} if options.cuda_graph else {}),
         "threads": torch.get_num_threads(),
         "versions": versions(),
         "plugins": used(plan),
@@ -200,6 +204,18 @@ def check_fit(plan: Plan, prepared: inputs.Inputs) -> None:
         )
 
 
+def check_capture(plan: Plan, options: Options) -> None:
+    """Refuse to record steps that the host has a say in. Raises PlanError."""
+    if not options.cuda_graph:
+        return
+    if stand_alone(plan.recipe):
+        raise plans.PlanError("--cuda-graph: this recipe trains architectures one by one")
+    for phase in phases_of(plan.recipe):
+        reason = unfit(phase.settings, compose(phase.settings), options.device)
+        if reason is not None:
+            raise plans.PlanError(f"--cuda-graph: {reason}")
+
+
 def execute(
     plan: Plan,
     prepared: inputs.Inputs,
@@ -214,6 +230,7 @@ def execute(
     Stopped, and what `drive` raises.
     """
     check_fit(plan, prepared)
+    check_capture(plan, options)
     began = time.perf_counter()
     space = plan.space()
     if folder is not None and folder.has("result.json") and folder.sound(*_outputs(plan.recipe)):
@@ -240,6 +257,7 @@ def execute(
                 space_of=lambda network: plan.space(network=network),
                 limits=plan.limits(),
                 profile=options.profile,
+                capture=CudaCapture(torch.device(options.device)) if options.cuda_graph else None,
             )
         seen = watch
         if folder is not None and events.wanted(plan.recipe) and events.available():

@@ -35,6 +35,7 @@ from nasdsl.oneshot.session import Batch, Clock, Session
 from nasdsl.oneshot.transforms.table import attends
 from nasdsl.passes.prune import every, prune
 from nasdsl.training import checkpoint
+from nasdsl.training.captured import Capture, Captured
 from nasdsl.training.data.batches import Evaluation, Stream, derived_generator, derived_seed
 from nasdsl.training.data.inputs import Inputs, pipeline
 from nasdsl.training.layout import Laid, layout_for
@@ -49,7 +50,7 @@ class Search:
     """A search: one session per phase, its steps owned by the recipe's step rule.
 
     `space_of` gives the space with other parameters of its supernet, for phases that change them.
-    `profile` says how supernets run.
+    `profile` says how supernets run; with `capture` steps are recorded and replayed.
     """
 
     name = "search"
@@ -66,9 +67,11 @@ class Search:
         space_of: Callable[[Mapping[str, Any]], Space] | None = None,
         limits: Limits | None = None,
         profile: str | Profile = "reference",
+        capture: Capture | None = None,
     ) -> None:
         self.space, self.recipe, self.inputs = space, recipe, inputs
         self.profile = profile
+        self.captured = Captured(capture) if capture is not None else None
         self.seed, self.device = seed, torch.device(device)
         self.space_of = space_of
         self.limits = limits or Limits(space, lambda g: resolve(space.target, g))
@@ -335,7 +338,10 @@ class Search:
         if not session.supernet.training:  # thousands of modules to go through otherwise
             session.supernet.train()
         edits.follow(session)
-        session.parts.step.run(session)
+        if self.captured is not None and epoch < self.base:
+            self.captured.step(session)
+        else:
+            session.parts.step.run(session)
 
     def _tune(self, step: int, length: int) -> None:
         """Set the clocks of the epochs that a selection adds: only the weights have a schedule.
@@ -366,7 +372,7 @@ class Search:
         }
         self._clear()
         # A rule may rebuild the supernet, and with it the optimizer.
-        rate = session.weight_optimizer.param_groups[0]["lr"]
+        rate = float(session.weight_optimizer.param_groups[0]["lr"])
         searching = epoch < self.base
         verdict = None
         if session.parts.stop is not None and searching:
@@ -431,8 +437,8 @@ class Search:
         session.next_train, session.next_valid = self.train.next_batch, self.valid.next_batch
 
     def _clear(self) -> None:
-        session = self.session
-        session.train_meter, session.valid_meter = Meter.on(self.device), Meter.on(self.device)
+        self.session.train_meter.clear()
+        self.session.valid_meter.clear()
 
     def result(self) -> dict[str, Any]:
         """The end of a search: genotype, mix, and what discretization costs on validation data.

@@ -10,6 +10,7 @@ from torch import fx
 
 from nasdsl.fusion.generated.region import ACTS
 from nasdsl.ir.op import Prim
+from nasdsl.ops.plain import zeros_beside
 
 #: Functions over maps; multiplications and divisions only by numbers.
 _FUNCTIONS = frozenset((torch.add, torch.mul, torch.cat, torch.div, torch.narrow))
@@ -54,7 +55,7 @@ def _item(node: fx.Node) -> tuple[fx.Node, int] | None:
 
 def is_zeros(node: fx.Node) -> bool:
     """Zeros of a fixed shape, as the emitter writes them."""
-    return node.op == "call_function" and getattr(node.target, "__name__", "") == "_zeros"
+    return node.op == "call_function" and node.target is zeros_beside
 
 
 def refusal(node: fx.Node) -> str | None:

@@ -117,6 +117,19 @@ class Job:
             )
         )
 
+    def stored(self, kept: Tensor) -> Tensor:
+        """What is kept as it is stored until the backward pass, rounded to nearest even."""
+        narrow = self.generated.rounded
+        if narrow is None or kept.dtype is not torch.float32:
+            return kept
+        return narrow.take(kept.numel(), torch.bfloat16).copy_(kept)
+
+    def restored(self, stored: Tensor, dtype: torch.dtype) -> Tensor:
+        """What was stored as the backward program reads it."""
+        if stored.dtype is dtype:
+            return stored
+        return self.generated.memory.take(stored.numel(), dtype).copy_(stored)
+
 
 def _modes(training: tuple[bool, ...]) -> Numbers:
     return (ctypes.c_int64 * len(training))(*training)
@@ -155,7 +168,9 @@ class Call(torch.autograd.Function):
             torch.autograd.graph.increment_version(job.bound.buffers)
         # Running statistics that were normalised with may not change until then.
         read = () if all(ctx.training) else job.bound.buffers
-        last = () if found is None or job.generated.recompute else found
+        last: tuple[Tensor, ...] = ()
+        if found is not None and not job.generated.recompute:
+            last = (found[1], job.stored(found[0]))
         # As they were given: a copy in another layout would end the graph of second derivatives.
         ctx.save_for_backward(*given, *outputs, *read, *last)
         return tuple(outputs)
@@ -179,7 +194,7 @@ class Call(torch.autograd.Function):
             assert again is not None  # the weights are those of the first pass
             kept, statistics = again
         else:
-            kept, statistics = saved[-2:]
+            statistics, kept = saved[-2], job.restored(saved[-1], given[0].dtype)
         if not all(ctx.training):
             first = count + table.outputs
             tensors = (*tensors, *saved[first : first + table.buffers])

@@ -11,29 +11,32 @@ becomes
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import fx
 
 from nasdsl.fusion.generated.cover import widths
 from nasdsl.fusion.generated.generated import Generated
+from nasdsl.fusion.generated.known import Found, Known
+from nasdsl.fusion.generated.outline import Outlines
 from nasdsl.fusion.generated.partition import Group, Refused, draws, partition
 from nasdsl.fusion.generated.recognise import Unfit, region_of
 from nasdsl.fusion.generated.region import Region
-from nasdsl.kernels.memory import Memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """`recompute`: nothing is kept between forward and backward (profile `memory`).
+    """How regions are cut, and how they keep what the backward pass reads.
 
-    `apart`: every operation is a call of its own, by the same kernels, with the copies that leaving
-    a region costs. What it takes longer than whole cells is what fusion gains; what it takes less
-    than the library, what the kernels gain.
+    `recompute`: not at all (profile `memory`); `rounded`: that of float32 as bfloat16. `apart`:
+    every operation is a call of its own, by the same kernels, with the copies that leaving a region
+    costs. What it takes longer than whole cells is what fusion gains; what it takes less than the
+    library, what the kernels gain.
     """
 
     recompute: bool = False
+    rounded: bool = False
     apart: bool = False
     #: Groups that weigh nothing are taken from this many nodes on.
     least: int = 6
@@ -53,29 +56,78 @@ class Result:
         return "\n".join(lines)
 
 
-def generate(graph: fx.GraphModule, *, options: Options | None = None) -> Result:
+def generate(
+    graph: fx.GraphModule, *, options: Options | None = None, known: Known | None = None
+) -> Result:
     """Regions of a dense graph as generated calls; what no template covers stays as it is."""
-    how = options or Options()
-    groups, refused = partition(graph.graph, apart=how.apart)
-    channels = widths(graph.graph)
+    made, regions, refused = rewritten(graph.graph, options=options, known=known)
+    module = fx.GraphModule(graph, made, class_name=type(graph).__name__)
+    # The very modules of the graph in their order, those that only calls read as well.
+    module._modules.clear()
+    for name, child in graph.named_children():
+        module.add_module(name, child)
+    return Result(graph=module, regions=regions, refused=refused)
+
+
+def rewritten(
+    graph: fx.Graph, *, options: Options | None = None, known: Known | None = None
+) -> tuple[fx.Graph, tuple[Region, ...], tuple[Refused, ...]]:
+    """A new graph with calls for regions; the one given stays, and is given back if there are none.
+
+    Regions that `known` has are not made again, and those that are made go there.
+    """
+    how, known = options or Options(), known if known is not None else Known()
+    groups, refused = partition(graph, apart=how.apart)
+    channels = widths(graph)
+    outlines = Outlines(channels)
     taken: list[_Taken] = []
     for group in groups:
         if not _worth(group, how):
             continue
         name = group.cell if group.level == 0 else f"{group.cell}_{group.level}"
         try:
-            region, inputs, scalars, outputs = region_of(group, name, channels)
+            taken.append(_taken(group, name, outlines, known, how))
         except Unfit as reason:
             refused.append(Refused(place=name, reason=str(reason)))
-            continue
-        taken.append(_Taken(group, region, (*inputs,), (*scalars,), (*outputs,)))
-    while True:
-        made, circular = _rebuilt(graph, taken, how)
+    made = graph
+    while taken:
+        found, circular = _rebuilt(graph, taken)
         if circular is None:
+            made = found
             break
         taken.remove(circular)
-        refused.append(Refused(place=circular.region.name, reason="a path leaves it and returns"))
-    return Result(graph=made, regions=tuple(t.region for t in taken), refused=tuple(refused))
+        refused.append(Refused(place=circular.name, reason="a path leaves it and returns"))
+    return made, tuple(one.region for one in taken), tuple(refused)
+
+
+def _taken(group: Group, name: str, outlines: Outlines, known: Known, how: Options) -> _Taken:
+    """The region of a group, a known one where it has the outline. Raises Unfit."""
+    outline = outlines.of(group)
+    key = (outline.digest, how.recompute, how.rounded)
+    found = known.get(key)
+    if found is None:
+        region, inputs, scalars, outputs = region_of(group, name, outlines.channels)
+        place = {node: k for k, node in enumerate(group.nodes)}
+        found = known[key] = Found(
+            generated=Generated(
+                region,
+                known.memory,
+                recompute=how.recompute,
+                rounded=known.rounded if how.rounded else None,
+            ),
+            inputs=tuple(outline.arrived.index(n) for n in inputs),
+            scalars=tuple(outline.scalars.index(n) for n in scalars),
+            outputs=tuple(place[n] for n in outputs),
+        )
+    return _Taken(
+        group=group,
+        name=name,
+        generated=found.generated,
+        owners=outline.owners,
+        inputs=tuple(outline.arrived[k] for k in found.inputs),
+        scalars=tuple(outline.scalars[k] for k in found.scalars),
+        outputs=tuple(group.nodes[k] for k in found.outputs),
+    )
 
 
 def _worth(group: Group, how: Options) -> bool:
@@ -87,25 +139,35 @@ def _worth(group: Group, how: Options) -> bool:
     return modules > 0 and (mixture or modules >= how.least)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class _Taken:
     group: Group
-    region: Region
+    name: str
+    generated: Generated
+    owners: tuple[str, ...]
     inputs: tuple[fx.Node, ...]
     scalars: tuple[fx.Node, ...]
     outputs: tuple[fx.Node, ...]
 
+    @property
+    def region(self) -> Region:
+        """The region under the names of this group."""
+        return replace(
+            self.generated.region,
+            name=self.name,
+            inputs=tuple(n.name for n in self.inputs),
+            scalars=tuple(n.name for n in self.scalars),
+            outputs=tuple(n.name for n in self.outputs),
+        )
 
-def _rebuilt(
-    graph: fx.GraphModule, taken: list[_Taken], how: Options
-) -> tuple[fx.GraphModule, _Taken | None]:
+
+def _rebuilt(graph: fx.Graph, taken: list[_Taken]) -> tuple[fx.Graph, _Taken | None]:
     """The graph with calls for regions; or the region that its own inputs need."""
     place = {node: one for one in taken for node in one.group.nodes}
     new = fx.Graph()
     values: dict[fx.Node, fx.Node] = {}
     begun: set[int] = set()
-    memory = Memory()
-    random = [node for node in graph.graph.nodes if draws(node)]
+    random = [node for node in graph.nodes if draws(node)]
     earlier = dict(zip(random[1:], random[:-1], strict=True))
 
     def emit(node: fx.Node) -> _Taken | None:
@@ -137,12 +199,12 @@ def _rebuilt(
             if one is None:
                 values[top] = new.node_copy(top, lambda n: values[n])
             else:
-                _call(new, one, values, how, memory)
+                _call(new, one, values)
                 if top not in values:
                     return one
         return None
 
-    for node in graph.graph.nodes:
+    for node in graph.nodes:
         one = place.get(node)
         if one is not None and node not in one.outputs:
             continue
@@ -151,28 +213,14 @@ def _rebuilt(
             return graph, circular
     new.eliminate_dead_code(is_impure_node=lambda n: n.op in ("placeholder", "output"))
     new.lint()
-    made = fx.GraphModule(graph, new, class_name=type(graph).__name__)
-    # The very modules of the graph in their order, those that only calls read as well.
-    made._modules.clear()
-    for name, child in graph.named_children():
-        made.add_module(name, child)
-    return made, None
+    return new, None
 
 
-def _call(
-    new: fx.Graph,
-    one: _Taken,
-    values: dict[fx.Node, fx.Node],
-    how: Options,
-    memory: Memory,
-) -> None:
-    region = one.region
-    owners = tuple(new.get_attr(name) for name in region.owners)
+def _call(new: fx.Graph, one: _Taken, values: dict[fx.Node, fx.Node]) -> None:
+    owners = tuple(new.get_attr(name) for name in one.owners)
     inputs = tuple(values[n] for n in one.inputs)
     scalars = tuple(values[n] for n in one.scalars)
-    target = Generated(region, memory, recompute=how.recompute)
-    call = new.create_node("call_function", target, (owners, inputs, scalars), {}, region.name)
-    call.meta["region"] = region
+    call = new.create_node("call_function", one.generated, (owners, inputs, scalars), {}, one.name)
     for k, node in enumerate(one.outputs):
         got = new.call_function(operator.getitem, (call, k))
         got.meta.update({key: v for key, v in node.meta.items() if key in ("nas", "op", "at")})

@@ -23,16 +23,26 @@ class Generated:
 
     `owners` are the modules of the network that hold its weights, in the order of `region.owners`;
     `inputs` are maps `(n, c, h, w)`, `scalars` the tensors its mix stands in. With `recompute`
-    nothing is kept between forward and backward. What no program can be run for (other devices
+    nothing is kept between forward and backward. With `rounded` what float32 programs keep is stored
+    as bfloat16 and read back as float32: the values are the same, the gradients are not. What no program can be run for (other devices
     or types, hooks on a module, autocast) goes through the reference graph.
     """
 
     __name__ = "generated"
 
-    def __init__(self, region: Region, memory: Memory, *, recompute: bool = False) -> None:
+    def __init__(
+        self,
+        region: Region,
+        memory: Memory,
+        *,
+        recompute: bool = False,
+        rounded: Memory | None = None,
+    ) -> None:
         self.region = region
         self.memory = memory
         self.recompute = recompute
+        #: Where rounded values go: blocks twice their size, as others leave, must not hold them.
+        self.rounded = rounded
         self.slots = slots(region)
         self.strides = Strides()
         self.gradient_strides = Strides()

@@ -427,7 +427,8 @@ class _Reader:
                 pieces=pieces,
             )
         )
-        norm = self.norm(prim, f"{path}.bn", out)
+        # Folded for inference it has none.
+        norm = self.norm(prim, f"{path}.bn", out) if dict(prim.attrs).get("norm", True) else None
         self.settled(node, (_Term(Head(map=out, norm=norm)),))
 
     def rest(self, node: fx.Node, prim: Prim, source: fx.Node) -> None:

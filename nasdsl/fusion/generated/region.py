@@ -161,7 +161,8 @@ class Region:
     """A part of a network that one call computes.
 
     `inputs` and `scalars` are the nodes of the graph that arrive, `outputs` those that leave;
-    `owners` are the modules of the network that hold everything named by a path.
+    `owners` are the modules of the network that hold everything named by a path. A region is called
+    with its owners, so cells of one shape share one region, with the names of the first of them.
     """
 
     name: str
@@ -211,7 +212,7 @@ class Region:
     def _said(self, step: Instruction) -> str:
         match step:
             case Stage():
-                words = [f"{p.kernel}x{p.kernel} {p.path}" for p in step.parts]
+                words = [f"{p.kernel}x{p.kernel} {self._local(p.path)}" for p in step.parts]
                 return f"stage({self._head(step.source)}; {'; '.join(words)})"
             case Pool():
                 kind = "max" if step.largest else "mean"
@@ -220,6 +221,10 @@ class Region:
                 return f"{'add' if step.adds else 'sum'}({', '.join(self._head(t) for t in step.terms)})"
             case Gather():
                 return f"gather({', '.join(self._run(r) for r in step.runs)})"
+
+    def _local(self, path: str) -> str:
+        """A path below its owner: other cells of one shape have other owners."""
+        return path.partition(".")[2] if len(self.owners) == 1 else path
 
     def _run(self, run: Run) -> str:
         return "zeros" if run.map is None else f"map[{run.map}][{run.start}:{run.start + run.n}]"
