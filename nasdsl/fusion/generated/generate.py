@@ -16,7 +16,9 @@ from dataclasses import dataclass
 import torch
 from torch import fx
 
+from nasdsl.fusion.generated.cells import Cells
 from nasdsl.fusion.generated.cover import widths
+from nasdsl.fusion.generated.emitter import Emitter
 from nasdsl.fusion.generated.generated import Generated
 from nasdsl.fusion.generated.partition import Group, Refused, draws, partition
 from nasdsl.fusion.generated.recognise import Unfit, region_of
@@ -29,6 +31,8 @@ class Options:
     """`recompute`: nothing is kept between forward and backward (profile `memory`)."""
 
     recompute: bool = False
+    #: What runs the regions, by the device of the tensors of a call.
+    emitters: tuple[Emitter, ...] = (Cells(),)
     #: Groups that weigh nothing are taken from this many nodes on.
     least: int = 6
 
@@ -162,7 +166,7 @@ def _call(
     owners = tuple(new.get_attr(name) for name in region.owners)
     inputs = tuple(values[n] for n in one.inputs)
     scalars = tuple(values[n] for n in one.scalars)
-    target = Generated(region, memory, recompute=how.recompute)
+    target = Generated(region, memory, recompute=how.recompute, emitters=how.emitters)
     call = new.create_node("call_function", target, (owners, inputs, scalars), {}, region.name)
     call.meta["region"] = region
     for k, node in enumerate(one.outputs):
