@@ -217,13 +217,19 @@ def _prepare_kernels(plan: Any, options: Any) -> None:
 
     from nasdsl.fusion.generated_cells import GeneratedCells
     from nasdsl.fusion.profile import profile
+    from nasdsl.kernels.device.launch import available
     from nasdsl.kernels.library import library
     from nasdsl.kernels.toolchain import Missing
 
     wanted = any(isinstance(each, GeneratedCells) for each in profile(options.profile).passes)
-    if not wanted or options.device != "cpu" or plan.space().supernet.inp.kind != "image":
+    if not wanted or plan.space().supernet.inp.kind != "image":
         return
-    found = library(torch.float32, progress=say)
+    device = torch.device(options.device).type
+    if device == "cpu":
+        found: object = library(torch.float32, progress=say)
+    else:
+        # Kernels for CUDA are compiled as they are first launched.
+        found = available() if device == "cuda" else None
     if isinstance(found, Missing):
         say(f"note: {found.reason}; cells run operator by operator, slower and in more memory")
 

@@ -1,4 +1,4 @@
-"""Whole cells as calls of generated kernels, where a compiler is at hand."""
+"""Whole cells as calls of generated kernels, where a compiler for the device is at hand."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from torch import fx
 
+from nasdsl.fusion.device.job import TritonKernels
+from nasdsl.fusion.generated.cells import Cells
+from nasdsl.fusion.generated.emitter import Emitter
 from nasdsl.fusion.generated.generate import Options, generate
 from nasdsl.fusion.rewriting import Ran, Refusal, Work
-from nasdsl.kernels.toolchain import Missing, toolchain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,23 +21,20 @@ class GeneratedCells:
 
         normal_0 = generated((self.normal_0,), (stem_bn,), (getitem,))
 
-    See `nasdsl.fusion.generated.generate`. The kernels are C++ for the CPU: without a compiler, or
-    with weights on another device, nothing is taken and the passes behind this one have the
-    whole graph. With `recompute` a region keeps its inputs alone for the backward pass.
+    See `nasdsl.fusion.generated.generate`. The kernels are C++ for the CPU, Triton for CUDA:
+    without a compiler for the device that the weights are on nothing is taken, and the passes
+    behind this one have the whole graph. With `recompute` a region keeps its inputs alone for the
+    backward pass.
     """
 
     recompute: bool = False
+    emitters: tuple[Emitter, ...] = (Cells(), TritonKernels())
     name: str = "generated_cells"
     gain: str = "a cell is one kernel call each way"
 
     def run(self, work: Work) -> Ran:
-        compiler = toolchain()
-        if isinstance(compiler, Missing):
-            return Ran(changes=0, refusals=(Refusal(place="cells", reason=compiler.reason),))
-        devices = {p.device.type for p in work.root.parameters()}
-        if devices != {"cpu"}:
-            named = " and ".join(sorted(devices)) or "no device"
-            reason = f"the kernels run on the CPU, the weights are on {named}"
+        reason = self.lacking({p.device.type for p in work.root.parameters()})
+        if reason is not None:
             return Ran(changes=0, refusals=(Refusal(place="cells", reason=reason),))
         if any(n.op == "placeholder" and n.target == "pick" for n in work.graph.nodes):
             # A weight that no picked path uses has no gradient, and an optimizer leaves it alone;
@@ -43,7 +42,8 @@ class GeneratedCells:
             refusal = Refusal(place="cells", reason="one path runs; the others have no gradient")
             return Ran(changes=0, refusals=(refusal,))
         found = generate(
-            fx.GraphModule(work.root, work.graph), options=Options(recompute=self.recompute)
+            fx.GraphModule(work.root, work.graph),
+            options=Options(recompute=self.recompute, emitters=self.emitters),
         )
         refusals = tuple(Refusal(place=r.place, reason=r.reason) for r in found.refused)
         if found.regions:
@@ -51,3 +51,13 @@ class GeneratedCells:
                 work.graph.erase_node(node)
             work.graph.output(work.graph.graph_copy(found.graph.graph, {}))
         return Ran(changes=len(found.regions), refusals=refusals)
+
+    def lacking(self, devices: set[str]) -> str | None:
+        """Why there are no kernels for weights on these devices; None where there are."""
+        emitters = {e.device: e for e in self.emitters}
+        if len(devices) != 1 or not devices <= emitters.keys():
+            named = " and ".join(sorted(devices)) or "no device"
+            return f"the kernels run on {' and '.join(emitters)}, the weights are on {named}"
+        (device,) = devices
+        missing = emitters[device].missing()
+        return None if missing is None else missing.reason

@@ -430,7 +430,6 @@ def _sum(back: Back, one: Sum) -> None:
 
 
 def _gather(back: Back, k: int, one: Gather) -> None:
-    region = back.frame.layout.region
     g = back.of_map(one.out)
     order = back.frame.tables.orders.get(k)
     if order is not None:
@@ -441,7 +440,6 @@ def _gather(back: Back, k: int, one: Gather) -> None:
     for run in one.runs:
         if run.map is not None and run.map in back.wanted.maps:
             _add(back, run.map, run.start, g[:, run.to : run.to + run.n])
-    del region
 
 
 def _add(back: Back, index: int, start: int, g: Tensor) -> None:

@@ -16,6 +16,7 @@ from nasdsl.fusion.generated.emitter import Forwarded, Given
 from nasdsl.fusion.generated.region import Region
 from nasdsl.kernels.device.launch import Launcher, available, run
 from nasdsl.kernels.memory import Memory
+from nasdsl.kernels.toolchain import Missing
 
 #: What kernels compute in.
 REAL = (torch.float32, torch.float64)
@@ -31,6 +32,9 @@ class TritonKernels:
 
     device: str = "cuda"
     launch: Launcher = run
+
+    def missing(self) -> Missing | None:
+        return available()
 
     def engine(self, region: Region, memory: Memory) -> DeviceEngine:
         # torch keeps the memory of a device itself.

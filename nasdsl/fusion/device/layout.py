@@ -7,7 +7,7 @@ normalised.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from nasdsl.fusion.generated.region import Gather, Head, Pool, Region, Stage, Sum
@@ -195,12 +195,14 @@ def heads_on(region: Region, index: int) -> tuple[int, ...]:
     return tuple(h for h in read if region.heads[h].map == index)
 
 
-def _last(phases: Sequence[Sequence[int]], uses: object) -> dict[int, tuple[int, ...]]:
+def _last(
+    phases: Sequence[Sequence[int]], uses: Callable[[int], list[int]]
+) -> dict[int, tuple[int, ...]]:
     """By step, what it is the last to use."""
     last: dict[int, int] = {}
     for phase in phases:
         for k in phase:
-            for index in uses(k):  # type: ignore[operator]
+            for index in uses(k):
                 last[index] = k
     found: dict[int, list[int]] = {}
     for index, k in last.items():

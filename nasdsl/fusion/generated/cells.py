@@ -18,7 +18,7 @@ from nasdsl.fusion.generated.tables import Numbers, Strides, gradients, image, i
 from nasdsl.fusion.generated.words import Program, program, slots
 from nasdsl.kernels.library import CellCall, Library, library
 from nasdsl.kernels.memory import Memory
-from nasdsl.kernels.toolchain import Missing
+from nasdsl.kernels.toolchain import Missing, toolchain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,10 @@ class Cells:
     """The emitter of programs for `nasdsl/kernels/cell`."""
 
     device: str = "cpu"
+
+    def missing(self) -> Missing | None:
+        found = toolchain()
+        return found if isinstance(found, Missing) else None
 
     def engine(self, region: Region, memory: Memory) -> CellEngine:
         return CellEngine(region, memory)

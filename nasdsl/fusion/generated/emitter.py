@@ -11,6 +11,7 @@ from torch import Tensor
 from nasdsl.fusion.generated.binding import Bound
 from nasdsl.fusion.generated.region import Region
 from nasdsl.kernels.memory import Memory
+from nasdsl.kernels.toolchain import Missing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,10 @@ class Emitter(Protocol):
     @property
     def device(self) -> str:
         """The type of the device, as torch names it."""
+        ...
+
+    def missing(self) -> Missing | None:
+        """Why it can run nothing here; None where it can."""
         ...
 
     def engine(self, region: Region, memory: Memory) -> Engine: ...

@@ -1,7 +1,7 @@
 """Depthwise convolutions of one head, several at once: a tile of the image is read from memory once.
 
 `SHAPES` has kernel, dilation, border, bias and moments for each of them; stride and extents are the
-same for all.
+same for all. Taps of a row are unrolled, rows are not: a whole window of each takes a compiler long.
 """
 
 # ruff: noqa: N803
@@ -31,14 +31,16 @@ def depthwise(
         acc = tl.zeros((BP, BC), dtype=x.dtype.element_ty)
         if SHAPES[k][3]:
             acc += tl.load(biases[k] + cols, mask=on, other=0)[None, :]
-        for t in tl.static_range(SHAPES[k][0] * SHAPES[k][0]):
-            i = top + (t // SHAPES[k][0]) * SHAPES[k][1] - SHAPES[k][2]
-            j = left + (t % SHAPES[k][0]) * SHAPES[k][1] - SHAPES[k][2]
-            inside = live & (i >= 0) & (i < H) & (j >= 0) & (j < W)
-            position = (image * H + i) * W + j
-            v = read(x, ld, norm, stride, position, cols, inside, on, NORMED, ACT, SLOPE)
-            w = tl.load(weights[k] + cols * (SHAPES[k][0] * SHAPES[k][0]) + t, mask=on, other=0)
-            acc += v * w[None, :]
+        for r in range(SHAPES[k][0]):
+            i = top + r * SHAPES[k][1] - SHAPES[k][2]
+            within = live & (i >= 0) & (i < H)
+            for t in tl.static_range(SHAPES[k][0]):
+                j = left + t * SHAPES[k][1] - SHAPES[k][2]
+                inside = within & (j >= 0) & (j < W)
+                position = (image * H + i) * W + j
+                v = read(x, ld, norm, stride, position, cols, inside, on, NORMED, ACT, SLOPE)
+                tap = cols * (SHAPES[k][0] * SHAPES[k][0]) + r * SHAPES[k][0] + t
+                acc += v * tl.load(weights[k] + tap, mask=on, other=0)[None, :]
         tl.store(ys[k] + at, acc, mask=live[:, None] & on[None, :])
         if SHAPES[k][4]:
             count = tl.minimum(P - tl.program_id(0) * BP, BP)
@@ -61,19 +63,19 @@ def depthwise_data(
     j = rows % W
     acc = tl.zeros((BP, BC), dtype=to.dtype.element_ty)
     for k in tl.static_range(len(SHAPES)):
-        for t in tl.static_range(SHAPES[k][0] * SHAPES[k][0]):
-            up = i + SHAPES[k][2] - (t // SHAPES[k][0]) * SHAPES[k][1]
-            back = j + SHAPES[k][2] - (t % SHAPES[k][0]) * SHAPES[k][1]
-            inside = live & (up >= 0) & (back >= 0) & (up % STRIDE == 0) & (back % STRIDE == 0)
-            up = up // STRIDE
-            back = back // STRIDE
-            inside = inside & (up < OH) & (back < OW)
-            position = ((image * OH + up) * OW + back).to(tl.int64)
-            mask = inside[:, None] & on[None, :]
-            g = tl.load(gs[k] + position[:, None] * C + cols[None, :], mask=mask, other=0)
-            w = tl.load(weights[k] + cols * (SHAPES[k][0] * SHAPES[k][0]) + t, mask=on, other=0)
-            # A tap beside the image adds nothing, whatever the weight.
-            acc += tl.where(mask, g * w[None, :], 0.0)
+        for r in range(SHAPES[k][0]):
+            up = i + SHAPES[k][2] - r * SHAPES[k][1]
+            within = live & (up >= 0) & (up % STRIDE == 0) & (up // STRIDE < OH)
+            for t in tl.static_range(SHAPES[k][0]):
+                back = j + SHAPES[k][2] - t * SHAPES[k][1]
+                inside = within & (back >= 0) & (back % STRIDE == 0) & (back // STRIDE < OW)
+                position = ((image * OH + up // STRIDE) * OW + back // STRIDE).to(tl.int64)
+                mask = inside[:, None] & on[None, :]
+                g = tl.load(gs[k] + position[:, None] * C + cols[None, :], mask=mask, other=0)
+                tap = cols * (SHAPES[k][0] * SHAPES[k][0]) + r * SHAPES[k][0] + t
+                w = tl.load(weights[k] + tap, mask=on, other=0)
+                # A tap beside the image adds nothing, whatever the weight.
+                acc += tl.where(mask, g * w[None, :], 0.0)
     sink(acc, x, ld, norm, stride, to, sums, rows, cols, live, on, C, NORMED, ACT, SLOPE, FIRST)
 
 
@@ -95,11 +97,13 @@ def depthwise_weights(
     out = to + tl.program_id(0).to(tl.int64) * taps * C + cols
     for k in tl.static_range(len(SHAPES)):
         g = tl.load(gs[k] + at, mask=live[:, None] & on[None, :], other=0)
-        for t in tl.static_range(SHAPES[k][0] * SHAPES[k][0]):
-            i = top + (t // SHAPES[k][0]) * SHAPES[k][1] - SHAPES[k][2]
-            j = left + (t % SHAPES[k][0]) * SHAPES[k][1] - SHAPES[k][2]
-            inside = live & (i >= 0) & (i < H) & (j >= 0) & (j < W)
-            position = (image * H + i) * W + j
-            v = read(x, ld, norm, stride, position, cols, inside, on, NORMED, ACT, SLOPE)
-            tl.store(out, tl.sum(g * v, 0), mask=on)
-            out += C
+        for r in range(SHAPES[k][0]):
+            i = top + r * SHAPES[k][1] - SHAPES[k][2]
+            within = live & (i >= 0) & (i < H)
+            for t in tl.static_range(SHAPES[k][0]):
+                j = left + t * SHAPES[k][1] - SHAPES[k][2]
+                inside = within & (j >= 0) & (j < W)
+                position = (image * H + i) * W + j
+                v = read(x, ld, norm, stride, position, cols, inside, on, NORMED, ACT, SLOPE)
+                tl.store(out + (r * SHAPES[k][0] + t) * C, tl.sum(g * v, 0), mask=on)
+        out += SHAPES[k][0] * SHAPES[k][0] * C

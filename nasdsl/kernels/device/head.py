@@ -90,8 +90,9 @@ def read(
     """A tile as its consumer sees it, zero where `inside` says that there is no position."""
     mask = inside[:, None] & on[None, :]
     v = tl.load(x + rows.to(tl.int64)[:, None] * ld + cols[None, :], mask=mask, other=0)
-    if NORMED or ACT != 0:
-        v = activate(normalise(v, norm, stride, cols, on, NORMED), ACT, SLOPE)
+    v = activate(normalise(v, norm, stride, cols, on, NORMED), ACT, SLOPE)
+    if NORMED:
+        # Activations hand zero on; a normalisation does not.
         v = tl.where(mask, v, 0.0)
     return v
 

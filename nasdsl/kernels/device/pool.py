@@ -40,19 +40,21 @@ def pool(
     won = tl.zeros((BP, BC), dtype=tl.int32) + corner[:, None]
     if LARGEST:
         acc += float("-inf")
-    for t in tl.static_range(KERNEL * KERNEL):
-        i = oi * STRIDE - PAD + t // KERNEL
-        j = oj * STRIDE - PAD + t % KERNEL
-        inside = live & (i >= 0) & (i < H) & (j >= 0) & (j < W)
-        position = (image * H + i) * W + j
-        v = read(x, ld, norm, stride, position, cols, inside, on, NORMED, ACT, SLOPE)
-        if LARGEST:
-            # The first of equal values wins, a later NaN takes over, as in torch.
-            better = inside[:, None] & ((v > acc) | (v != v))
-            acc = tl.where(better, v, acc)
-            won = tl.where(better, t, won)
-        else:
-            acc += v
+    for r in range(KERNEL):
+        i = oi * STRIDE - PAD + r
+        within = live & (i >= 0) & (i < H)
+        for t in tl.static_range(KERNEL):
+            j = oj * STRIDE - PAD + t
+            inside = within & (j >= 0) & (j < W)
+            position = (image * H + i) * W + j
+            v = read(x, ld, norm, stride, position, cols, inside, on, NORMED, ACT, SLOPE)
+            if LARGEST:
+                # The first of equal values wins, a later NaN takes over, as in torch.
+                better = inside[:, None] & ((v > acc) | (v != v))
+                acc = tl.where(better, v, acc)
+                won = tl.where(better, r * KERNEL + t, won)
+            else:
+                acc += v
     if not LARGEST:
         n = counted(oi, H, KERNEL, STRIDE, PAD, INCLUDE) * counted(
             oj, W, KERNEL, STRIDE, PAD, INCLUDE
@@ -81,23 +83,24 @@ def pool_back(
     live, on = rows < P, cols < C
     image = rows // (H * W)
     acc = tl.zeros((BP, BC), dtype=to.dtype.element_ty)
-    for t in tl.static_range(KERNEL * KERNEL):
-        i = rows // W % H + PAD - t // KERNEL
-        j = rows % W + PAD - t % KERNEL
-        inside = live & (i >= 0) & (j >= 0) & (i % STRIDE == 0) & (j % STRIDE == 0)
-        i = i // STRIDE
-        j = j // STRIDE
-        inside = inside & (i < OH) & (j < OW)
-        position = ((image * OH + i) * OW + j).to(tl.int64)
-        mask = inside[:, None] & on[None, :]
-        v = tl.load(g + position[:, None] * C + cols[None, :], mask=mask, other=0)
-        if LARGEST:
-            won = tl.load(winners + position[:, None] * C + cols[None, :], mask=mask, other=-1)
-            acc += tl.where(won == t, v, 0.0)
-        else:
-            n = counted(i, H, KERNEL, STRIDE, PAD, INCLUDE) * counted(
-                j, W, KERNEL, STRIDE, PAD, INCLUDE
-            )
-            n = tl.where(inside, n, 1)
-            acc += v / n[:, None].to(acc.dtype)
+    for r in range(KERNEL):
+        up = rows // W % H + PAD - r
+        within = live & (up >= 0) & (up % STRIDE == 0) & (up // STRIDE < OH)
+        up = up // STRIDE
+        for t in tl.static_range(KERNEL):
+            back = rows % W + PAD - t
+            inside = within & (back >= 0) & (back % STRIDE == 0) & (back // STRIDE < OW)
+            back = back // STRIDE
+            position = ((image * OH + up) * OW + back).to(tl.int64)
+            mask = inside[:, None] & on[None, :]
+            v = tl.load(g + position[:, None] * C + cols[None, :], mask=mask, other=0)
+            if LARGEST:
+                won = tl.load(winners + position[:, None] * C + cols[None, :], mask=mask, other=-1)
+                acc += tl.where(won == r * KERNEL + t, v, 0.0)
+            else:
+                n = counted(up, H, KERNEL, STRIDE, PAD, INCLUDE) * counted(
+                    back, W, KERNEL, STRIDE, PAD, INCLUDE
+                )
+                n = tl.where(inside, n, 1)
+                acc += v / n[:, None].to(acc.dtype)
     sink(acc, x, ld, norm, stride, to, sums, rows, cols, live, on, C, NORMED, ACT, SLOPE, FIRST)
