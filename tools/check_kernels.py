@@ -37,8 +37,8 @@ from torch import Tensor
 
 from nasdsl import driver
 from nasdsl.codegen.supernet import Supernet
-from nasdsl.fusion.generated import function
-from nasdsl.fusion.generated.function import Job
+from nasdsl.fusion.generated import cells
+from nasdsl.fusion.generated.cells import CellJob
 from nasdsl.ir.shape import Shape
 from nasdsl.kernels import level as levels
 from nasdsl.kernels.build import sources
@@ -141,42 +141,45 @@ class _Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorder:
-    """Stands in for `Job` and writes down what each call was given and what it made."""
+    """Stands in for `CellJob` and writes down what each call was given and what it made."""
 
     file: Any
     threads: int
 
-    def job(self, **parts: Any) -> Job:
+    def job(self, **parts: Any) -> CellJob:
         recorder = self
 
-        class Recording(Job):
-            def forward(self, tensors: Any, training: Any, factors: Any, n: int) -> Any:
-                slots = self.generated.slots
+        class Recording(CellJob):
+            def _forward(
+                self, tensors: Any, training: Any, factors: Any, n: int, outputs: Any
+            ) -> Any:
+                slots = self.engine.slots
                 held = (*tensors, *self.bound.buffers)
                 fresh = range(slots.inputs, slots.inputs + slots.outputs)
                 table = _Table(held, fresh)
-                found = super().forward(tensors, training, factors, n)
+                found = super()._forward(tensors, training, factors, n, outputs)
                 assert found is not None
                 made = self.program
-                words = recorder.head(0, n, made.forward, training, factors)
+                words = recorder.head(0, n, made.forward, cells._modes(training), factors)
                 lane = n * self.lib.lanes * tensors[0].element_size()
-                room = (8 * found[1].numel(), made.kept * lane, made.passing * lane, 0, 0)
+                room = (8 * found.statistics.numel(), made.kept * lane, made.passing * lane, 0, 0)
                 none = _Table([None] * len(held))
                 recorder.put(words, _words(*room), _words(len(held)), table, none)
                 return found
 
-            def backward(
-                self, tensors: Any, kept: Any, statistics: Any, results: Any, modes: Any, n: int
+            def _backward(
+                self, tensors: Any, forwarded: Any, results: Any, modes: Any, n: int
             ) -> None:
-                buffers = self.generated.slots.buffers
+                statistics, (kept,) = forwarded.statistics, forwarded.kept
+                buffers = self.engine.slots.buffers
                 room = buffers if all(modes) else 0
                 held = _Table((*tensors, *([None] * room)))
                 into = _Table((*results, *([None] * buffers)))
                 given = _bytes(statistics) + _bytes(kept)
-                super().backward(tensors, kept, statistics, results, modes, n)
+                super()._backward(tensors, forwarded, results, modes, n)
                 made = self.program
                 words = recorder.head(
-                    1, n, made.backward, function._modes(modes), function._still(len(modes))
+                    1, n, made.backward, cells._modes(modes), cells._still(len(modes))
                 )
                 lane = n * self.lib.lanes * kept.element_size()
                 lengths = (8 * statistics.numel(), kept.numel() * kept.element_size(),
@@ -207,11 +210,11 @@ def record(case: Case, precision: str, threads: int, to: Path) -> frozenset[tupl
     with to.open("wb") as file:
         recorder = Recorder(file=file, threads=threads)
 
-        def job(**parts: Any) -> Job:
-            used.update(parts["generated"].region.depthwise)
+        def job(**parts: Any) -> CellJob:
+            used.update(parts["engine"].region.depthwise)
             return recorder.job(**parts)
 
-        with mock.patch.object(function, "Job", job):
+        with mock.patch.object(cells, "CellJob", job):
             for training in (True, False):
                 net.train(training)
                 x = torch.randn(case.batch, 3, case.size, case.size, generator=draw).to(dtype)

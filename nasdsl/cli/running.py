@@ -230,19 +230,24 @@ def _prepare_kernels(plan: Any, options: Any) -> None:
     from nasdsl.fusion.compiled_cells import CompiledCells, unavailable
     from nasdsl.fusion.generated_cells import GeneratedCells
     from nasdsl.fusion.profile import profile
+    from nasdsl.kernels.device.launch import available
     from nasdsl.kernels.library import library
     from nasdsl.kernels.toolchain import Missing
 
     passes = profile(options.profile).passes
+    device = torch.device(options.device).type
     for each in passes:
-        if isinstance(each, CompiledCells):
-            device = str(options.device).partition(":")[0]
-            if (reason := unavailable(each.backend, {device})) is not None:
-                say(f"note: {reason}; cells run operator by operator")
+        reason = unavailable(each.backend, {device}) if isinstance(each, CompiledCells) else None
+        if reason is not None:
+            say(f"note: {reason}; cells run operator by operator")
     wanted = any(isinstance(each, GeneratedCells) for each in passes)
-    if not wanted or options.device != "cpu" or plan.space().supernet.inp.kind != "image":
+    if not wanted or plan.space().supernet.inp.kind != "image":
         return
-    found = library(torch.float32, progress=say)
+    if device == "cpu":
+        found: object = library(torch.float32, progress=say)
+    else:
+        # Kernels for CUDA are compiled as they are first launched.
+        found = available() if device == "cuda" else None
     if isinstance(found, Missing):
         say(f"note: {found.reason}; cells run operator by operator, slower and in more memory")
 

@@ -5,7 +5,6 @@ Nothing is held between calls: weights may be replaced, frozen, moved or swapped
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,14 +32,6 @@ class Bound:
         """Which normalisations take the statistics of the batch."""
         return tuple([n.training for n in self.norms])
 
-    def factors(self) -> ctypes.Array[ctypes.c_double]:
-        """By how much each normalisation moves its running statistics."""
-        found = [
-            1.0 / (int(n.num_batches_tracked) + 1) if n.momentum is None else n.momentum
-            for n in self.norms
-        ]
-        return (ctypes.c_double * len(found))(*found)
-
 
 class Binding:
     """Where the modules of a region are in the tree of a network."""
@@ -62,7 +53,9 @@ class Binding:
         self._buffers = [(find(path), name) for path, name in region.buffers]
         self._norms = [find(norm.path) for norm in region.norms]
 
-    def bind(self, owners: Sequence[nn.Module], dtype: torch.dtype) -> Bound | None:
+    def bind(
+        self, owners: Sequence[nn.Module], dtype: torch.dtype, device: torch.device
+    ) -> Bound | None:
         """The modules as they are now; None where they are not what the region was made from."""
         found: list[Any] = list(owners)
         for parent, name in self._walk:
@@ -76,10 +69,10 @@ class Binding:
             if module._backward_hooks or module._backward_pre_hooks:
                 return None
         parameters = [found[k]._parameters.get(name) for k, name in self._parameters]
-        if not all(p is not None and p.is_cpu and p.dtype is dtype for p in parameters):
+        if not all(p is not None and p.device == device and p.dtype is dtype for p in parameters):
             return None
         buffers = [found[k]._buffers.get(name) for k, name in self._buffers]
-        if not all(b is not None and b.is_cpu for b in buffers):
+        if not all(b is not None and b.device == device for b in buffers):
             return None
         if not all(b.dtype is dtype or b.dtype is torch.int64 for b in buffers):
             return None

@@ -16,7 +16,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import fx
 
+from nasdsl.fusion.generated.cells import Cells
 from nasdsl.fusion.generated.cover import widths
+from nasdsl.fusion.generated.emitter import Emitter
 from nasdsl.fusion.generated.generated import Generated
 from nasdsl.fusion.generated.known import Found, Known
 from nasdsl.fusion.generated.outline import Outlines
@@ -38,6 +40,8 @@ class Options:
     recompute: bool = False
     rounded: bool = False
     apart: bool = False
+    #: What runs the regions, by the device of the tensors of a call.
+    emitters: tuple[Emitter, ...] = (Cells(),)
     #: Groups that weigh nothing are taken from this many nodes on.
     least: int = 6
 
@@ -103,7 +107,7 @@ def rewritten(
 def _taken(group: Group, name: str, outlines: Outlines, known: Known, how: Options) -> _Taken:
     """The region of a group, a known one where it has the outline. Raises Unfit."""
     outline = outlines.of(group)
-    key = (outline.digest, how.recompute, how.rounded)
+    key = (outline.digest, how.recompute, how.rounded, how.emitters)
     found = known.get(key)
     if found is None:
         region, inputs, scalars, outputs = region_of(group, name, outlines.channels)
@@ -114,6 +118,7 @@ def _taken(group: Group, name: str, outlines: Outlines, known: Known, how: Optio
                 known.memory,
                 recompute=how.recompute,
                 rounded=known.rounded if how.rounded else None,
+                emitters=how.emitters,
             ),
             inputs=tuple(outline.arrived.index(n) for n in inputs),
             scalars=tuple(outline.scalars.index(n) for n in scalars),

@@ -8,24 +8,23 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from nasdsl.fusion.generated.binding import Binding, Bound
+from nasdsl.fusion.generated.binding import Binding
+from nasdsl.fusion.generated.cells import Cells
+from nasdsl.fusion.generated.emitter import Emitter, Job
+from nasdsl.fusion.generated.function import Call
 from nasdsl.fusion.generated.region import Region
-from nasdsl.fusion.generated.schedule import schedule
-from nasdsl.fusion.generated.tables import Strides
-from nasdsl.fusion.generated.words import Program, program, slots
-from nasdsl.kernels.library import Library, library
 from nasdsl.kernels.memory import Memory
-from nasdsl.kernels.toolchain import Missing
 
 
 class Generated:
     """A region as a function: `generated(owners, inputs, scalars)` yields its outputs.
 
     `owners` are the modules of the network that hold its weights, in the order of `region.owners`;
-    `inputs` are maps `(n, c, h, w)`, `scalars` the tensors its mix stands in. With `recompute`
-    nothing is kept between forward and backward. With `rounded` what float32 programs keep is stored
-    as bfloat16 and read back as float32: the values are the same, the gradients are not. What no program can be run for (other devices
-    or types, hooks on a module, autocast) goes through the reference graph.
+    `inputs` are maps `(n, c, h, w)`, `scalars` the tensors its mix stands in. The device of the
+    inputs chooses among `emitters`. With `recompute` nothing is kept between forward and backward;
+    with `rounded` what float32 programs keep is stored as bfloat16 and read back as float32: the
+    values are the same, the gradients are not. What no emitter can run (other devices or types,
+    hooks on a module, autocast) goes through the reference graph.
     """
 
     __name__ = "generated"
@@ -37,46 +36,50 @@ class Generated:
         *,
         recompute: bool = False,
         rounded: Memory | None = None,
+        emitters: Sequence[Emitter] = (Cells(),),
     ) -> None:
         self.region = region
-        self.memory = memory
         self.recompute = recompute
+        self.memory = memory
         #: Where rounded values go: blocks twice their size, as others leave, must not hold them.
         self.rounded = rounded
-        self.slots = slots(region)
-        self.strides = Strides()
-        self.gradient_strides = Strides()
+        self._engines = {e.device: e.engine(region, memory) for e in emitters}
         self._binding = Binding(region)
-        self._plan = schedule(region)
-        self._programs: dict[tuple[Any, ...], Program] = {}
-        self._libraries: dict[torch.dtype, Library] = {}
         self._nodes = tuple(region.reference.nodes)
         self._channels = [m.channels for m in region.maps if m.place == "input"]
 
     def __call__(
         self, owners: Sequence[nn.Module], inputs: Sequence[Tensor], scalars: Sequence[Tensor]
     ) -> tuple[Tensor, ...]:
-        from nasdsl.fusion.generated.function import Call, Job
-
-        first = inputs[0]
-        bound = self._binding.bind(owners, first.dtype) if self._fit(inputs, scalars) else None
-        lib = None if bound is None else self._library(first.dtype)
-        made = None if bound is None or lib is None else self._program(bound, lib, inputs)
-        if bound is None or lib is None or made is None:
+        job = self._job(owners, inputs, scalars)
+        if job is None:
             return self.reference(owners, inputs, scalars)
-        job = Job(generated=self, lib=lib, program=made, bound=bound)
-        outputs: tuple[Tensor, ...] = Call.apply(job, *inputs, *scalars, *bound.parameters)
+        parameters = job.bound.parameters
+        outputs: tuple[Tensor, ...] = Call.apply(self, job, *inputs, *scalars, *parameters)
         return outputs
 
+    def _job(
+        self, owners: Sequence[nn.Module], inputs: Sequence[Tensor], scalars: Sequence[Tensor]
+    ) -> Job | None:
+        """A call of these tensors; None where it goes through the reference graph."""
+        first = inputs[0]
+        engine = self._engines.get(first.device.type)
+        if engine is None or not self._fit(inputs, scalars):
+            return None
+        bound = self._binding.bind(owners, first.dtype, first.device)
+        return None if bound is None else engine.job(bound, inputs)
+
     def _fit(self, inputs: Sequence[Tensor], scalars: Sequence[Tensor]) -> bool:
-        """Whether programs can be run on these tensors."""
+        """Whether kernels can be run on these tensors."""
         first = inputs[0]
         # Subclasses stand for something else; modes that only look on do not matter.
         plain = all(type(one) in (Tensor, nn.Parameter) for one in inputs)
-        if torch.is_autocast_enabled("cpu") or not plain:
+        if torch.is_autocast_enabled(first.device.type) or not plain:
             return False
         for one in (*inputs, *scalars):
-            if one.dtype is not first.dtype or not one.is_cpu or one.layout is not torch.strided:
+            if one.dtype is not first.dtype or one.device != first.device:
+                return False
+            if one.layout is not torch.strided:
                 return False
         n = first.shape[0] if first.dim() == 4 else 0
         return n > 0 and all(
@@ -84,29 +87,21 @@ class Generated:
             for one, channels in zip(inputs, self._channels, strict=True)
         )
 
-    def _library(self, dtype: torch.dtype) -> Library | None:
-        if dtype not in self._libraries:
-            found = library(dtype, self.region.depthwise)
-            if isinstance(found, Missing):
-                return None
-            self._libraries[dtype] = found
-        return self._libraries[dtype]
+    def stored(self, kept: Tensor) -> Tensor:
+        """What is kept as it is stored until the backward pass, rounded to nearest even."""
+        if self.rounded is None or kept.dtype is not torch.float32:
+            return kept
+        if not kept.is_cpu:
+            return kept.to(torch.bfloat16)
+        return self.rounded.take(kept.numel(), torch.bfloat16).copy_(kept)
 
-    def _program(self, bound: Bound, lib: Library, inputs: Sequence[Tensor]) -> Program | None:
-        """The program for images of these extents; None where they do not fit the region."""
-        sizes = tuple([(int(one.shape[2]), int(one.shape[3])) for one in inputs])
-        eps = tuple([n.eps for n in bound.norms])
-        key = (sizes, lib.lanes, eps)
-        if key not in self._programs:
-            try:
-                made = program(self.region, self._plan, sizes, lib.lanes, eps)
-            except ValueError:
-                return None
-            self._programs[key] = made
-        made = self._programs[key]
-        if made.least * inputs[0].shape[0] < 2 and any(bound.training):
-            return None  # the reference says what is wrong with statistics of one value
-        return made
+    def restored(self, stored: Tensor, dtype: torch.dtype) -> Tensor:
+        """What was stored as the backward program reads it."""
+        if self.rounded is None or stored.dtype is not torch.bfloat16:
+            return stored
+        if not stored.is_cpu:
+            return stored.to(dtype)
+        return self.memory.take(stored.numel(), dtype).copy_(stored)
 
     def reference(
         self, owners: Sequence[nn.Module], inputs: Sequence[Tensor], scalars: Sequence[Tensor]

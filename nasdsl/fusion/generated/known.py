@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from nasdsl.fusion.generated.emitter import Emitter
 from nasdsl.fusion.generated.generated import Generated
 from nasdsl.kernels.memory import Memory
 
@@ -19,8 +20,9 @@ class Found:
     outputs: tuple[int, ...]
 
 
-class Known(dict[tuple[str, bool, bool], Found]):
-    """Regions by the digest of their outline, whether they keep nothing, and whether they round it.
+class Known(dict[tuple[str, bool, bool, tuple[Emitter, ...]], Found]):
+    """Regions by the digest of their outline, whether they keep nothing, whether they round it,
+    and what runs them.
 
     All calls of them share one memory. A region brings its schedule and its programs along, so a
     network that is planned again, or pruned in some of its cells, makes only what is new.
