@@ -16,7 +16,7 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
-def pair(space, dtype=torch.float64, *, recompute=False, apart=False, seed=0):
+def pair(space, dtype=torch.float64, *, seed=0, **options):
     """A supernet, the same over other copies of its modules with generated calls, the result."""
     plain = Supernet(space, seed=seed).to(dtype)
     draw = torch.Generator().manual_seed(seed + 1)
@@ -24,7 +24,7 @@ def pair(space, dtype=torch.float64, *, recompute=False, apart=False, seed=0):
         for p in plain.parameters():
             p.add_(0.1 * torch.randn(p.shape, generator=draw, dtype=p.dtype))
     made = copy.deepcopy(plain)
-    result = generate(made.graph, options=Options(recompute=recompute, apart=apart, least=1))
+    result = generate(made.graph, options=Options(least=1, **options))
     made.graph = result.graph
     return plain, made, result
 

@@ -1,0 +1,121 @@
+"""Triton kernels: exact under the interpreter, and every variant compiles for a GPU of today."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from generated_pairs import batch, mixes, pair, step
+from spaces_for_tests import bundled_space, images
+
+from nasdsl.fusion.device.job import TritonKernels
+from nasdsl.fusion.generated_cells import GeneratedCells
+from nasdsl.kernels.device.launch import available
+
+HERE = Path(__file__).parent
+needs_triton = pytest.mark.skipif(available() is not None, reason="Triton is not installed")
+
+
+@needs_triton
+def test_cells_are_exact_under_the_interpreter():
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0",
+         str(HERE / "interpreted_cells.py")],
+        env={**os.environ, "TRITON_INTERPRET": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout and "skipped" not in done.stdout
+
+
+TYPES = {
+    torch.float32: "*fp32",
+    torch.float64: "*fp64",
+    torch.int32: "*i32",
+    torch.int8: "*i8",
+}
+
+
+def signature(value):
+    """The type of an argument of a kernel."""
+    if isinstance(value, torch.Tensor):
+        return TYPES[value.dtype]
+    if isinstance(value, tuple):
+        return tuple(signature(v) for v in value)
+    assert type(value) is int
+    return "i32"
+
+
+def launched(space, dtype):
+    """The variants of kernels that a step of a space launches, by what they are compiled for."""
+    found = {}
+
+    def keep(launch):
+        types = tuple((k, signature(v)) for k, v in launch.arguments.items())
+        found[(launch.kernel, types, tuple(launch.constants.items()), launch.warps)] = launch
+
+    _, made, result = pair(space, dtype, emitters=(TritonKernels(device="cpu", launch=keep),))
+    assert result.regions
+    step(made, batch(made, 2, dtype=dtype), mixes(made, dtype=dtype))
+    return found
+
+
+@needs_triton
+@pytest.mark.parametrize(
+    ("space", "dtype"),
+    [
+        ("darts", torch.float32),
+        pytest.param("darts", torch.float64, marks=pytest.mark.slow),
+        pytest.param("nasbench201", torch.float32, marks=pytest.mark.slow),
+    ],
+)
+def test_every_variant_compiles_for_sm_90(space, dtype, tmp_path, monkeypatch):
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    parameters = {"layers": 1} if space == "darts" else {"n": 1}
+    variants = launched(
+        bundled_space(f"{space}.nas", space, C=4, data=images(size=8), **parameters), dtype
+    )
+    for kernel, types, constants, warps in variants:
+        known = dict(types)
+        whole = {name: known.get(name, "constexpr") for name in kernel.arg_names}
+        made = triton.compile(
+            ASTSource(kernel, whole, constexprs=dict(constants)),
+            target=GPUTarget("cuda", 90, 32),
+            options={"num_warps": warps},
+        )
+        assert made.asm["cubin"], kernel
+    kinds = {kernel.__name__ for kernel, *_ in variants}
+    assert space != "darts" or kinds == {
+        "coefficients", "coefficients_back", "depthwise", "depthwise_data", "depthwise_weights",
+        "map_gradient", "moments", "pointwise", "pool", "pool_back", "read_head", "settle",
+        "settle_gradient", "sink_head", "weighted_sum", "weighted_sum_back",
+    }  # fmt: skip
+
+
+# ---- what is said where there are none
+
+
+@pytest.fixture
+def without_triton(monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "triton" else found(name, *a)
+    )
+
+
+def test_without_triton_the_pass_says_what_to_install(without_triton):
+    kernels = GeneratedCells(emitters=(TritonKernels(device="cpu"),))
+    assert "pip install 'nasdsl[triton]'" in kernels.lacking({"cpu"})
+
+
+def test_weights_in_several_places():
+    kernels = GeneratedCells()
+    assert kernels.lacking({"mps"}) == "the kernels run on cpu and cuda, the weights are on mps"
+    assert "cpu and cuda" in kernels.lacking({"cpu", "cuda"})
