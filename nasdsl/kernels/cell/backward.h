@@ -6,7 +6,7 @@
 // State of a backward call.
 struct Back : Frame {
   explicit Back(const Frame& frame) : Frame(frame) {}
-  V *k_grad, *k_value, *k_one;  // per head: dy = k_grad g + k_value y + k_one
+  V *k_grad, *k_value, *k_one;  // per head: dy = k_grad g + k_value (y - mean) + k_one
   V* sums;                      // per head, image and block: of g, of g (y - mean)
   double* coef_sums;            // per head and image: of g times the term
   double* coef_grad;            // per coefficient
@@ -61,12 +61,12 @@ static void map_gradient(const Back& f, int map, long n, int b, int i0, int i1, 
     // The next rows are asked for while these are worked on.
     soon(g + px, px);
     if (first) soon(y + px, px);
-    V scale = f.scale[at], shift = f.shift[at];
+    V scale = f.scale[at], shift = f.shift[at], mu = f.centre[at];
     if (plain && reads) {
       if (first)
-        for (long q = 0; q < px; ++q) dy[q] = kg * g[q] + (kv * y[q] + k1);
+        for (long q = 0; q < px; ++q) dy[q] = kg * g[q] + (kv * (y[q] - mu) + k1);
       else
-        for (long q = 0; q < px; ++q) dy[q] += kg * g[q] + (kv * y[q] + k1);
+        for (long q = 0; q < px; ++q) dy[q] += kg * g[q] + (kv * (y[q] - mu) + k1);
     } else if (plain) {
       if (first)
         for (long q = 0; q < px; ++q) dy[q] = kg * g[q];
@@ -75,7 +75,7 @@ static void map_gradient(const Back& f, int map, long n, int b, int i0, int i1, 
     } else {
       for (long q = 0; q < px; ++q) {
         V v = kg * behind(g[q], y[q] * scale + shift, head.act, head.slope);
-        if (reads) v += kv * y[q] + k1;
+        if (reads) v += kv * (y[q] - mu) + k1;
         dy[q] = first ? v : dy[q] + v;
       }
     }
@@ -641,7 +641,7 @@ static void settle_gradient(const Back& f, int head) {
       f.k_grad[at + b][l] = (real)k;
       double slope = train ? -k * inverse * inverse * s2 / count : 0;
       f.k_value[at + b][l] = (real)slope;
-      f.k_one[at + b][l] = train ? (real)(-slope * mu - k * s1 / count) : 0;
+      f.k_one[at + b][l] = train ? (real)(-slope * off - k * s1 / count) : 0;
     }
   }
   if (h.coef >= 0) f.coef_grad[h.coef] += coef;
