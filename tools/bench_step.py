@@ -4,6 +4,7 @@
     python tools/bench_step.py --space nasbench201 --batch 32 --json
     python tools/bench_step.py --space darts --recipe gdas
     python tools/bench_step.py --bilevel            the whole step of a search
+    python tools/bench_step.py --no-kernels         as on a machine without a C++ compiler
     python tools/bench_step.py --write-readme       the table in README.md, all of its spaces
 
 A step is one forward and backward pass of all weights and alphas; with --bilevel it is a step of
@@ -18,13 +19,15 @@ reference, and in float32 against the reference in float64, of the output and of
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import json
+import os
 import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -70,6 +73,8 @@ class Order:
     threads: int = 1
     device: str = "cpu"
     errors: bool = True
+    #: Whether cells may run as generated kernels; else as where no compiler is.
+    kernels: bool = True
     apart: bool = False
 
 
@@ -226,8 +231,28 @@ def _images(inp: Shape, classes: int, order: Order) -> Inputs:
 # ---- measuring
 
 
+@contextlib.contextmanager
+def _compiler(wanted: bool) -> Iterator[None]:
+    """With the compiler of this machine, or as if it had none."""
+    before = os.environ.get("CXX")
+    if not wanted:
+        os.environ["CXX"] = "no-compiler-wanted"
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ["CXX"] = before
+        elif not wanted:
+            del os.environ["CXX"]
+
+
 def measure(order: Order) -> dict[str, Any]:
     """Rows of all variants, and what they were measured on."""
+    with _compiler(order.kernels):
+        return _measure(order)
+
+
+def _measure(order: Order) -> dict[str, Any]:
     torch.set_num_threads(order.threads)
     device = torch.device(order.device)
     machine = measured(device)
@@ -280,6 +305,7 @@ def measure(order: Order) -> dict[str, Any]:
         "parameters": order.parameters,
         "recipe": order.recipe,
         "bilevel": order.bilevel,
+        "kernels": order.kernels,
         "batch": order.batch,
         "repeats": order.repeats,
         "rows": rows,
@@ -342,8 +368,6 @@ def machine_text(order: Order, machine: Machine) -> str:
 def _processor(device: str) -> str:
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
-    import os
-
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
@@ -369,7 +393,8 @@ def lines(found: dict[str, Any]) -> list[str]:
     what = "whole step" if found["bilevel"] else "forward and backward"
     given = "".join(f" {k}={v}" for k, v in found["parameters"].items())
     recipe = f", recipe {found['recipe']}" if found["recipe"] else ""
-    made = [f"{found['space']}{given}{recipe}, batch {found['batch']}, {what}", HEAD]
+    bare = "" if found.get("kernels", True) else ", no generated kernels"
+    made = [f"{found['space']}{given}{recipe}, batch {found['batch']}, {what}{bare}", HEAD]
     for row in found["rows"]:
         saved = f"{row['saved_MB']:8,.0f}" if row["saved_MB"] is not None else f"{'-':>8}"
         error = [f"{row[k]:.1e}" if k in row else "-" for k in
@@ -400,6 +425,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--no-errors", action="store_true")
     parser.add_argument("--apart", action="store_true", help="the kernels without fusion, too")
+    parser.add_argument("--no-kernels", action="store_true")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--write-readme", action="store_true")
     args = parser.parse_args()
@@ -415,6 +441,7 @@ def main() -> None:
         device=args.device,
         errors=not args.no_errors,
         apart=args.apart,
+        kernels=not args.no_kernels,
     )
     if args.write_readme:
         from bench_table import write

@@ -1,8 +1,10 @@
-"""The picked operations of one-path choices as chains of functions, and what they share.
+"""The picked operations of one-path choices as chains of functions or as kernels.
 
 A branch that is a straight line of modules runs without its container: batch-norms leave their
 counting to one operator for the whole pass, and rectifiers that open branches of one state are
-computed once. Modules keep parameters, buffers and modes; they are looked up when a chain runs.
+computed once. Or it is one call of generated kernels, which do both themselves; equal branches of
+all edges share a program. Modules keep parameters, buffers and modes; they are looked up when a
+branch runs, and what is not picked has no gradient.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from nasdsl.fusion.generated.generate import Options, generate
+from nasdsl.fusion.generated.generated import Generated
 from nasdsl.fusion.norms import counted, normalised, openable
 from nasdsl.fusion.rewriting import hooked
 
@@ -34,6 +38,41 @@ class State:
         if self._positive is None:
             self._positive = torch.relu(self.x)
         return self._positive
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A branch as one call of generated kernels over the modules of these names."""
+
+    call: Generated
+    owners: tuple[str, ...]
+
+    def run(self, branch: nn.Module, state: State) -> Tensor:
+        owners = [branch.get_submodule(name) for name in self.owners]
+        return self.call(owners, (state.x,), ())[0]
+
+
+#: How a branch runs; None as the module it is.
+Way = Chain | Kernel | None
+
+
+def kernel(branch: nn.Module, options: Options) -> Kernel | None:
+    """A branch as one call; None where no template covers all of it, or a hook sees its values."""
+    if not isinstance(branch, fx.GraphModule) or any(hooked(m) for m in branch.modules()):
+        return None
+    whole = fx.Graph()
+    whole.output(whole.graph_copy(branch.graph, {}))
+    for node in whole.nodes:
+        # Regions are looked for cell by cell: a branch is one.
+        node.meta["at"] = ("branch",)
+    graph = generate(fx.GraphModule(branch, whole), options=options).graph.graph
+    calls = [n for n in graph.nodes if n.op in ("call_function", "call_module", "call_method")]
+    if len(calls) != 2 or not isinstance(calls[0].target, Generated):
+        return None
+    owners, inputs, scalars = calls[0].args
+    if inputs != (next(iter(graph.nodes)),) or scalars:
+        return None
+    return Kernel(calls[0].target, tuple(str(owner.target) for owner in owners))
 
 
 def chain(branch: nn.Module) -> Chain | None:
@@ -69,8 +108,16 @@ def _kind(module: nn.Module) -> str:
     return "call"
 
 
-def run(branch: nn.Module, steps: Chain, state: State) -> Tensor:
-    """What a branch makes of a state, without counting batches."""
+def run(branch: nn.Module, way: Way, state: State) -> Tensor:
+    """What a branch makes of a state; a chain does not count batches."""
+    if way is None:
+        return branch(state.x)  # type: ignore[no-any-return]
+    if isinstance(way, Kernel):
+        return way.run(branch, state)
+    return _chained(branch, way, state)
+
+
+def _chained(branch: nn.Module, steps: Chain, state: State) -> Tensor:
     x = state.x
     for i, (kind, names) in enumerate(steps):
         if kind == "relu":

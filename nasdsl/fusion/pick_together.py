@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import fx
 
+from nasdsl.fusion.generated.generate import Options
 from nasdsl.fusion.join_sums import leaves, part_of_a_sum, plain_sum
-from nasdsl.fusion.paths import Chain, State, chain
+from nasdsl.fusion.paths import State, Way, chain, kernel
 from nasdsl.fusion.picked import PickedSum, TakePaths
 from nasdsl.fusion.rewriting import Ran, Refusal, Work, hooked
+from nasdsl.kernels.toolchain import Missing, toolchain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,22 +36,33 @@ class PickTogether:
     Exact. Only picked operations run; the picks are numbers of the host already, so nothing waits
     for the device. Weights that were not picked keep their gradient, the sum of what comes from
     above. Rectifiers that open branches of one state are computed once, batches counted at once.
-    Choices with decisions inside stay.
+    Choices with decisions inside stay. With `kernels` branches that the templates cover are one
+    call of generated C++ each way, where a compiler is at hand; with `recompute` such a call keeps
+    its input alone.
     """
 
+    kernels: bool = False
+    recompute: bool = False
     name: str = "pick_together"
     gain: str = "one weighted sum for the picked operations of a node"
 
     def run(self, work: Work) -> Ran:
         sums, refusals = _sums(work)
         if sums:
-            chains = _Chains(work)
+            ways = _Ways(work, self._options(work))
             states = _States(work)
             apart = [s for s in sums if not _given(s)]
             joined = [s for s in sums if s not in apart]
             for each in ([joined] if joined else []) + [[s] for s in apart]:
-                _take(work, each, chains, states)
+                _take(work, each, ways, states)
         return Ran(changes=sum(len(s.edges) for s in sums), refusals=tuple(refusals))
+
+    def _options(self, work: Work) -> Options | None:
+        """How kernels are generated; None where there are none."""
+        here = {p.device.type for p in work.root.parameters()} == {"cpu"}
+        if not self.kernels or not here or isinstance(toolchain(), Missing):
+            return None
+        return Options(recompute=self.recompute, least=2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,21 +116,34 @@ def _sum(
     return _Sum(at, edges, inputs, rows, picks, plain, gone)
 
 
-class _Chains:
-    """The chains of the options of choices, by the path of the choice."""
+class _Ways:
+    """How the options of choices run, by the path of the choice."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, options: Options | None) -> None:
         self.work = work
+        self.options = options
         self.calls = Counter(str(n.target) for n in work.graph.nodes if n.op == "call_module")
-        # Most choices are alike.
+        # Most choices and branches are alike.
         self.known: dict[Any, Any] = {}
 
-    def of(self, path: str) -> tuple[Chain | None, ...]:
+    def of(self, path: str) -> tuple[Way, ...]:
         choice: Any = self.work.root.get_submodule(path)
         if self.calls[path] > 1:
             return (None,) * len(choice.labels)
-        made = tuple(chain(choice.get_submodule(label)) for label in choice.labels)
+        made = tuple(self._way(choice.get_submodule(label)) for label in choice.labels)
         return self.known.setdefault(made, made)  # type: ignore[no-any-return]
+
+    def _way(self, branch: Any) -> Way:
+        if self.options is not None and isinstance(branch, fx.GraphModule):
+            if any(hooked(m) for m in branch.modules()):
+                return None
+            alike = tuple((str(n), n.target, n.args, n.meta.get("op")) for n in branch.graph.nodes)
+            key = str(alike)
+            if key not in self.known:
+                self.known[key] = kernel(branch, self.options)
+            if self.known[key] is not None:
+                return self.known[key]  # type: ignore[no-any-return]
+        return chain(branch)
 
 
 class _States:
@@ -142,9 +168,9 @@ class _States:
         return self.known[value]
 
 
-def _take(work: Work, sums: list[_Sum], chains: _Chains, states: _States) -> None:
+def _take(work: Work, sums: list[_Sum], ways: _Ways, states: _States) -> None:
     """Write sums as functions, with one gathering of their weights in front."""
-    every = tuple(chains.of(path) for s in sums for path in s.edges)
+    every = tuple(ways.of(path) for s in sums for path in s.edges)
     joined = all(_given(s) for s in sums)
     at = sums[0].at
     if joined:

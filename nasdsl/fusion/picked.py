@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nasdsl.fusion.paths import Chain, State, count, plain, run
+from nasdsl.fusion.paths import Chain, State, Way, count, plain, run
 from nasdsl.fusion.sums import dot
 
 
@@ -41,10 +41,10 @@ class TakePaths:
     def __init__(
         self,
         places: tuple[tuple[tuple[int, int], ...], ...],
-        chains: tuple[tuple[Chain | None, ...], ...],
+        ways: tuple[tuple[Way, ...], ...],
     ) -> None:
         self.places = places
-        self.chains = chains
+        self.ways = ways
         self.__name__ = self.__qualname__ = "take_paths"
         self.__module__ = __name__
 
@@ -57,9 +57,9 @@ class TakePaths:
         if not plain(picks):
             return tuple(Taken(rows=tuple(mixes[m][r] for m, r in node)) for node in self.places)
         taken: list[tuple[nn.Module, Chain]] = []
-        for edge, pick, chains in zip(edges, picks, self.chains, strict=True):
-            steps = chains[pick]
-            if steps is not None:
+        for edge, pick, ways in zip(edges, picks, self.ways, strict=True):
+            steps = ways[pick]
+            if isinstance(steps, tuple):
                 taken.append((branch(edge, pick), steps))
         count(taken)
         return self._weights(mixes, picks)
@@ -97,8 +97,8 @@ class TakePaths:
 class PickedSum:
     """`add(edges, states, taken, picks, plain)`: the sum of one-path choices, and of plain values."""
 
-    def __init__(self, chains: tuple[tuple[Chain | None, ...], ...]) -> None:
-        self.chains = chains
+    def __init__(self, ways: tuple[tuple[Way, ...], ...]) -> None:
+        self.ways = ways
         self.__name__ = self.__qualname__ = "picked_sum"
         self.__module__ = __name__
 
@@ -119,10 +119,8 @@ class PickedSum:
             total: Any = sum(e(s.x, w, p) for e, s, w, p in each)
             return sum(plain, total)  # type: ignore[no-any-return]
         values = []
-        for edge, state, pick, steps_of in zip(edges, states, picks, self.chains, strict=True):
-            steps = steps_of[pick]
-            option = branch(edge, pick)
-            values.append(option(state.x) if steps is None else run(option, steps, state))
+        for edge, state, pick, ways in zip(edges, states, picks, self.ways, strict=True):
+            values.append(run(branch(edge, pick), ways[pick], state))
         made: Tensor = _Picked.apply(len(picks), taken.rest, taken.picked, *values, *plain)
         return made
 

@@ -38,21 +38,11 @@ class Profile:
     passes: tuple[Pass, ...]
 
 
-_FRONT: tuple[Pass, ...] = (
-    DropNone(),  # zeros first: nothing else has to look at them
-    PickTogether(),  # in one-path mode, before sums of other values are joined
+_SMALL: tuple[Pass, ...] = (
     OpenModules(),  # what follows compares functions
-)
-
-_COMMON: tuple[Pass, ...] = (
-    *_FRONT,
     Common(),  # before weights go into norms: then equal norms would differ
     FoldWeights(),  # before sums are joined: what is folded is no product any more
     JoinSums(),  # after both
-)
-
-_SMALL: tuple[Pass, ...] = (
-    *_COMMON,
     GramFold(),  # sums are known, weights are folded
     RecomputeHidden(),  # before convolutions are no modules any more
     DepthwiseBackward(),  # behind what looks for convolutions
@@ -70,6 +60,8 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
             use="the fastest step, and less memory",
             passes=(
                 GeneratedCells(),  # what no template covers is left to the others
+                DropNone(),  # zeros first: nothing else has to look at them
+                PickTogether(kernels=True),  # one path, before sums of other values are joined
                 *_SMALL,
                 *_HEAD,
             ),
@@ -79,6 +71,8 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
             use="the least memory, at the cost of a second forward pass of the cells",
             passes=(
                 GeneratedCells(recompute=True),
+                DropNone(),
+                PickTogether(kernels=True, recompute=True),
                 *_SMALL,
                 CheckpointStages(),  # around all that is inside a stage
                 *_HEAD,
@@ -88,7 +82,9 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
             name="launch",
             use="the fewest operators",
             passes=(
-                *_FRONT,
+                DropNone(),
+                PickTogether(),
+                OpenModules(),
                 Common(norms=False),  # pools are normalised with all else of their wave
                 FoldWeights(),
                 JoinSums(),
