@@ -6,8 +6,12 @@ import pytest
 import torch
 from generated_pairs import assert_same, batch, mixes, needs_compiler, pair, step
 from random_spaces import random_text
+from small_networks import small
 from spaces_for_tests import bundled_space, images, space_of
 from torch.nn import functional as F
+
+from nasdsl.fusion.generated.cover import is_zeros
+from nasdsl.passes.prune import prune
 
 pytestmark = needs_compiler
 
@@ -302,3 +306,13 @@ def test_hooks_go_through_the_reference():
     hook.remove()
     assert_same(plain, made)
     assert len(seen) == 1
+
+
+def test_zeros_of_what_was_pruned_are_inside():
+    space = small("nasbench201")
+    plain, made, result = pair(prune(space, {space.decisions[0].id: ("none",)}))
+    assert any(is_zeros(n) for n in plain.graph.graph.nodes)
+    assert not any(is_zeros(n) for n in made.graph.graph.nodes)
+    # What a cell makes of its input belongs to it, not to the one before.
+    assert all(len(r.inputs) == len(r.outputs) == 1 for r in result.regions)
+    assert_same(plain, made, steps=2)

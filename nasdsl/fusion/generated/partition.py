@@ -30,6 +30,8 @@ class Refused:
 def cell_of(node: fx.Node) -> str:
     """The cell or stage a module stands in."""
     at = node.meta.get("at")
+    if "stage" in node.meta:
+        return str(node.meta["stage"])
     return str(at[0]) if at else str(node.target).partition(".")[0]
 
 
@@ -68,10 +70,12 @@ def partition(graph: fx.Graph, *, apart: bool = False) -> tuple[list[Group], lis
                 cells[node] = str(node.name) if apart else cell_of(node)
             else:
                 inside = [cells[m] for m in maps if m in cells]
-                if not inside:
+                # A function stands where it was written, or else where what it reads is made.
+                stage = node.meta.get("stage", inside[-1] if inside else None)
+                if stage is None:
                     reason = "a function of what no cell made"
                 else:
-                    cells[node] = inside[-1]
+                    cells[node] = stage
             if reason is None:
                 members.setdefault((cells[node], level[node]), []).append(node)
                 continue
