@@ -100,6 +100,8 @@ class Variant:
     parameters: list[Tensor]
     compiled: float
     net: Supernet
+    #: Tensors that stay on the host: the step numbers of optimizers.
+    host: Callable[[], list[Tensor]] = list
 
 
 # ---- what is run
@@ -208,7 +210,13 @@ def _whole_steps(order: Order, profile: Profile, layout: str) -> Variant:
         task.step(0, 0)
 
     net = task.session.supernet
-    return Variant(profile.name, layout, step, step, list(net.parameters()), compiled, net)
+
+    def host() -> list[Tensor]:
+        used = (task.session.weight_optimizer, task.session.arch_optimizer)
+        states = [s for o in used if o is not None for s in o.state.values()]
+        return [s["step"] for s in states if "step" in s]
+
+    return Variant(profile.name, layout, step, step, list(net.parameters()), compiled, net, host)
 
 
 def _images(inp: Shape, classes: int, order: Order) -> Inputs:
@@ -260,7 +268,7 @@ def _measure(order: Order) -> dict[str, Any]:
     rows = []
     for variant in made:
         variant.step()
-        found = count(variant.step)
+        found = count(variant.step, variant.host())
         saved = None if order.bilevel else kept(variant.forward, variant.parameters)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)

@@ -6,8 +6,10 @@ What was measured lies in `tools/bench_table.json`; the block in README.md is `b
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +21,41 @@ FOUND = HERE / "bench_table.json"
 BEGIN = "<!-- made by tools/bench_step.py: begin -->"
 END = "<!-- made by tools/bench_step.py: end -->"
 
-#: Label, space, parameters, batch, recipe, whole step.
-ROWS: tuple[tuple[str, str, dict[str, str], int, str | None, bool], ...] = (
-    ("DARTS", "darts", {}, 16, None, False),
-    ("DARTS, batch 64", "darts", {}, 64, None, False),
-    ("DARTS, a step of the search", "darts", {}, 16, "darts", True),
-    ("DARTS, GDAS", "darts", {}, 16, "gdas", False),
-    ("wide", "wide", {}, 16, None, False),
-    ("deep", "deep", {}, 16, None, False),
-    ("single cell", "single_cell", {}, 16, None, False),
-    ("NAS-Bench-201", "nasbench201", {}, 16, None, False),
-    ("NAS-Bench-1Shot1", "nb1shot1_s1", {}, 16, None, False),
-    ("RobustDARTS S1", "robust_s1", {}, 16, None, False),
-    ("RobustDARTS S2", "robust_s2", {}, 16, None, False),
-    ("RobustDARTS S3", "robust_s3", {}, 16, None, False),
-    ("RobustDARTS S4", "robust_s4", {}, 16, None, False),
-    ("mobile", "mobile_small", {}, 16, None, False),
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A step to measure."""
+
+    label: str
+    space: str
+    batch: int = 16
+    recipe: str | None = None
+    bilevel: bool = False
+    kernels: bool = True
+    apart: bool = False
+
+
+ROWS = (
+    Row(label="DARTS", space="darts", apart=True),
+    Row(label="DARTS", space="darts", batch=64),
+    Row(label="DARTS without a compiler", space="darts", kernels=False),
+    Row(label="DARTS, a step of the search", space="darts", recipe="darts", bilevel=True),
+    Row(label="DARTS, GDAS", space="darts", recipe="gdas"),
+    Row(label="wide", space="wide"),
+    Row(label="deep", space="deep"),
+    Row(label="single cell", space="single_cell"),
+    Row(label="NAS-Bench-201", space="nasbench201"),
+    Row(label="NAS-Bench-1Shot1", space="nb1shot1_s1"),
+    Row(label="RobustDARTS S1", space="robust_s1"),
+    Row(label="RobustDARTS S2", space="robust_s2"),
+    Row(label="RobustDARTS S3", space="robust_s3"),
+    Row(label="RobustDARTS S4", space="robust_s4"),
+    Row(label="mobile", space="mobile_small"),
 )
 
 
 def write(order: Any) -> None:
     """Measure every row, keep what was found, and write the block into README.md."""
-    import sys
-
     from bench_step import lines, machine_text, measure, measured
 
     machine = measured(torch.device(order.device))
@@ -52,13 +66,24 @@ def write(order: Any) -> None:
         "repeats": order.repeats,
         "rows": [],
     }
-    for label, space, parameters, batch, recipe, bilevel in ROWS:
+    for row in ROWS:
         one = replace(
-            order, space=space, parameters=parameters, batch=batch, recipe=recipe, bilevel=bilevel
+            order,
+            space=row.space,
+            parameters={},
+            batch=row.batch,
+            recipe=row.recipe,
+            bilevel=row.bilevel,
+            kernels=row.kernels,
+            apart=row.apart,
         )
         made = measure(one)
         print("\n".join(lines(made)), file=sys.stderr, flush=True)
-        found["rows"].append({"label": label, **made})
+        found["rows"].append({"label": row.label, **made})
+    found["compile"] = {
+        "cells_20": _compiling("--cells", "20", "--build"),
+        "cells_8": _compiling("--cells", "8", "--prune", "3"),
+    }
     FOUND.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     README.write_text(placed(README.read_text(encoding="utf-8"), found), encoding="utf-8")
 
@@ -72,6 +97,13 @@ def placed(text: str, found: dict[str, Any]) -> str:
     return before + block(found) + rest.split(END)[1]
 
 
+def _compiling(*options: str) -> dict[str, Any]:
+    """Seconds of compiling, measured in a process that has loaded nothing yet."""
+    command = [sys.executable, str(HERE / "bench_compile.py"), "--json", *options]
+    made = subprocess.run(command, check=True, capture_output=True, text=True)
+    return dict(json.loads(made.stdout))
+
+
 def block(found: dict[str, Any]) -> str:
     """The block of README.md, marks included."""
     made = [
@@ -80,32 +112,76 @@ def block(found: dict[str, Any]) -> str:
         "interleaved repeats, process time. Time is that of `reference` in the plain layout "
         "divided by that of the profile; in brackets against `reference` with channels last, "
         "where layout is no gain. Memory is what is kept for the backward pass, of `reference` "
-        "divided by that of the profile. `python tools/bench_step.py --write-readme` makes this "
-        "table.",
+        "divided by that of the profile. Error is that of the worst gradient in float32 against "
+        "`reference` in float64, divided by what `reference` in float32 has. "
+        "`python tools/bench_step.py --write-readme` makes this table.",
         "",
-        "| step | profile | time | memory | operators | predicted / measured |",
-        "|---|---|---:|---:|---:|---:|",
+        "| step | profile | time | memory | operators | syncs | error | predicted / measured |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for each in found["rows"]:
-        rows = each["rows"]
-        plain, last = rows[0], rows[1]
+        plain, last = each["rows"][:2]
         saved = plain["saved_MB"]
         kept = "" if saved is None else f", {saved:,.0f} MB"
         made.append(
             f"| {each['label']}, batch {each['batch']} | `reference` | "
-            f"{plain['time_min_s']:.2f} s{kept} | 1 | {plain['kernels']:,} | "
-            f"{plain['predicted_s'] / plain['time_min_s']:.2f} |"
+            f"{plain['time_min_s']:.2f} s{kept} | {_tail(plain, plain)}"
         )
         made.append(
-            f"| | channels last | {last['faster_than_plain']:.2f} | 1 | {last['kernels']:,} | "
-            f"{last['predicted_s'] / last['time_min_s']:.2f} |"
+            f"| | channels last | {last['faster_than_plain']:.2f} | 1 | {_tail(last, plain)[4:]}"
         )
-        for row in rows[2:]:
+        for row in each["rows"][2:]:
+            if row["profile"] == "apart":
+                continue
             memory = "" if saved is None else f"{saved / max(row['saved_MB'], 1e-9):.2f}"
             made.append(
                 f"| | `{row['profile']}` | {row['faster_than_plain']:.2f} "
-                f"({row['faster_than_channels_last']:.2f}) | {memory} | {row['kernels']:,} | "
-                f"{row['predicted_s'] / row['time_min_s']:.2f} |"
+                f"({row['faster_than_channels_last']:.2f}) | {memory} | {_tail(row, plain)[4:]}"
             )
-    made.append(END)
-    return "\n".join(made)
+    made += ["", *_fusion(found["rows"]), *_compiled(found.get("compile"))]
+    return "\n".join([*made, END])
+
+
+def _tail(row: dict[str, Any], plain: dict[str, Any]) -> str:
+    error = ""
+    if "error32_gradient" in row:
+        error = f"{row['error32_gradient'] / max(plain['error32_gradient'], 1e-30):.2f}"
+    return (
+        f"1 | {row['kernels']:,} | {row['syncs']} | {error} | "
+        f"{row['predicted_s'] / row['time_min_s']:.2f} |"
+    )
+
+
+def _fusion(rows: list[dict[str, Any]]) -> list[str]:
+    """What is gained by fusion and what by the kernels, where the control was measured."""
+    said = []
+    for each in rows:
+        found = {r["profile"]: r for r in each["rows"]}
+        if "apart" not in found:
+            continue
+        last, apart, whole = (
+            r["time_min_s"] for r in (each["rows"][1], found["apart"], found["balanced"])
+        )
+        said.append(
+            f"{each['label']}, batch {each['batch']}: with every operation a call of its own the "
+            f"generated kernels take {apart:.2f} s, {last / apart:.2f} times as fast as `reference` "
+            f"with channels last; as whole cells {whole:.2f} s. So fusion gains a factor of "
+            f"{apart / whole:.2f}, better kernels one of {last / apart:.2f}.",
+        )
+    return [*said, ""] if said else []
+
+
+def _compiled(found: dict[str, Any] | None) -> list[str]:
+    """How long compiling takes."""
+    if found is None:
+        return []
+    many, few = found["cells_20"], found["cells_8"]
+    build = many.get("build")
+    first = (
+        f" The first build of the kernels took {build[0]:.0f} s." if isinstance(build, list) else ""
+    )
+    return [
+        f"From text to a supernet that runs, kernels cached: {many['together']:.2f} s for 20 cells of "
+        f"DARTS, {few['together']:.2f} s for 8; pruned to three operations an edge and planned "
+        f"again {few['recompile']:.2f} s.{first} `python tools/bench_compile.py` measures it."
+    ]

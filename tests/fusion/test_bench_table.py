@@ -14,7 +14,7 @@ def row(profile, layout, seconds, kernels, saved):
     return {
         "profile": profile, "layout": layout, "time_min_s": seconds, "kernels": kernels,
         "saved_MB": saved, "predicted_s": seconds / 2, "faster_than_plain": 4 / seconds,
-        "faster_than_channels_last": 2 / seconds,
+        "faster_than_channels_last": 2 / seconds, "syncs": 0, "error32_gradient": 1e-4 * seconds,
     }  # fmt: skip
 
 
@@ -24,14 +24,23 @@ FIRST = {
         row("reference", "NCHW", 4.0, 12317, 1946.7),
         row("reference", "channels_last", 2.0, 12317, 1946.7),
         row("balanced", "channels_last", 1.0, 700, 400.0),
+        row("apart", "channels_last", 1.6, 2000, 900.0),
     ]}],
+    "compile": {
+        "cells_20": {"together": 1.5, "build": [12.0, 20.0]},
+        "cells_8": {"together": 0.75, "recompile": 0.25},
+    },
 }  # fmt: skip
 
 
 def test_a_block_says_what_was_measured():
     text = block(FIRST)
     assert text.startswith(BEGIN) and text.endswith(END)
-    assert "| | `balanced` | 4.00 (2.00) | 4.87 | 700 | 0.50 |" in text
+    assert "| | `balanced` | 4.00 (2.00) | 4.87 | 700 | 0 | 0.25 | 0.50 |" in text
+    assert "| | channels last | 2.00 | 1 | 12,317 | 0 | 0.50 | 0.50 |" in text
+    assert "fusion gains a factor of 1.60, better kernels one of 1.25" in text
+    assert "1.50 s for 20 cells" in text and "0.25 s" in text and "took 12 s" in text
+    assert "`apart`" not in text
     assert "a machine" in text
 
 
