@@ -15,6 +15,8 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nasdsl.fusion.device.job import TritonKernels
+from nasdsl.fusion.device.layout import layout
+from nasdsl.fusion.device.tables import orders
 from nasdsl.fusion.generated.region import ACTS
 from nasdsl.passes.partial import partial
 
@@ -30,6 +32,7 @@ OPS = {
     "sep7": "relu >> dwconv(7, stride = stride) >> conv(1) >> bn",
     "most": "max_pool(3, stride = stride)",
     "mean": "avg_pool(3, stride = stride) >> bn",
+    "same": "identity",
     "skip": "identity if stride == 1 else factorized_reduce",
     "silent": "conv(1, stride = stride) >> bn >> silu",
 }
@@ -128,6 +131,30 @@ def test_operations(ops, stride):
     assert_same(plain, made, n=2)
 
 
+def test_a_state_twice_in_a_sum():
+    plain, made = device(small("same", "skip", "biased", width=4))
+    assert_same(plain, made, n=2)
+
+
+def test_channels_in_another_order():
+    # Found as one order, not channel by channel.
+    space = partial(small("most", "biased", width=16), 4)
+    plain, made, result = pair(space, emitters=EMITTERS)
+    found = [layout(r, [(5, 4)] * len(r.inputs)) for r in result.regions]
+    assert any(orders(one) for one in found)
+    assert_same(plain, made, n=2)
+
+
+def test_the_mean_of_all_batches_goes_through_the_reference():
+    # How many there were would have to be read back from the device.
+    plain, made = device(small("mean", "biased"))
+    for net in (plain, made):
+        for module in net.modules():
+            if hasattr(module, "momentum"):
+                module.momentum = None
+    assert_same(plain, made, n=2, steps=2)
+
+
 def test_more_positions_and_channels_than_a_tile():
     plain, made = device(small("sep", "most", width=35, size=(9, 8)))
     assert_same(plain, made, n=3, steps=2)
@@ -180,6 +207,11 @@ def test_evaluation_mode_of_all_and_of_some():
 def test_nothing_kept_between_forward_and_backward():
     plain, made = device(small("sep", "most"), recompute=True)
     assert_same(plain, made, n=2, steps=2)
+    mix = mixes(made)
+    loss = made(batch(made, 2), mix).square().sum()
+    once = torch.autograd.grad(loss, [*mix.values()], retain_graph=True)
+    again = torch.autograd.grad(loss, [*mix.values()])
+    assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
 
 
 def test_statistics_far_from_zero():

@@ -8,27 +8,40 @@ from pathlib import Path
 
 import pytest
 import torch
-from generated_pairs import batch, mixes, pair, step
+from generated_pairs import assert_same, batch, mixes, pair, step
+from small_networks import small
 from spaces_for_tests import bundled_space, images
 
+from nasdsl.codegen.supernet import Supernet
 from nasdsl.fusion.device.job import TritonKernels
 from nasdsl.fusion.generated_cells import GeneratedCells
+from nasdsl.fusion.rewriting import Work
 from nasdsl.kernels.device.launch import available
 
 HERE = Path(__file__).parent
 needs_triton = pytest.mark.skipif(available() is not None, reason="Triton is not installed")
 
 
-@needs_triton
-def test_cells_are_exact_under_the_interpreter():
+def alone(file, **environment):
+    """Runs tests in a process of their own; all of them have to pass."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0",
-         str(HERE / "interpreted_cells.py")],
-        env={**os.environ, "TRITON_INTERPRET": "1"},
+         str(HERE / file)],
+        env={**os.environ, **environment},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     assert " passed" in done.stdout and "skipped" not in done.stdout
+
+
+@needs_triton
+def test_cells_are_exact_under_the_interpreter():
+    alone("interpreted_cells.py", TRITON_INTERPRET="1")
+
+
+@needs_triton
+def test_triton_takes_the_arguments_as_they_are_launched(tmp_path):
+    alone("bound_cells.py", TRITON_INTERPRET="0", TRITON_CACHE_DIR=str(tmp_path))
 
 
 TYPES = {
@@ -113,6 +126,17 @@ def without_triton(monkeypatch):
 def test_without_triton_the_pass_says_what_to_install(without_triton):
     kernels = GeneratedCells(emitters=(TritonKernels(device="cpu"),))
     assert "pip install 'nasdsl[triton]'" in kernels.lacking({"cpu"})
+    net = Supernet(small("nasbench201"))
+    ran = kernels.run(Work(net.graph.graph, net.graph))
+    assert ran.changes == 0
+    assert [r.reason for r in ran.refusals] == [kernels.lacking({"cpu"})]
+
+
+def test_without_triton_regions_go_through_the_reference(without_triton):
+    space = bundled_space("nasbench201.nas", "nasbench201", C=4, n=1, data=images(size=8))
+    plain, made, result = pair(space, emitters=(TritonKernels(device="cpu", launch=None),))
+    assert result.regions
+    assert_same(plain, made)
 
 
 def test_weights_in_several_places():

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from nasdsl.fusion.device.frame import Frame, images, ld, rows
-from nasdsl.fusion.device.layout import heads_on, made_by_layers, simple
+from nasdsl.fusion.device.layout import simple
 from nasdsl.fusion.device.steps import (
     convolved,
     filters,
@@ -66,7 +66,7 @@ class Back:
     def target(self, source: int) -> tuple[Tensor, bool]:
         """Where the gradient of what a stage or pool reads goes: to the state, else to the head."""
         one = self.frame.layout.region.heads[source]
-        if one.map in made_by_layers(self.frame.layout.region):
+        if one.map in self.frame.layout.layers:
             self.heads[source] = self.frame.like(one.map)
             return self.heads[source], True
         return self.room(one.map)
@@ -97,7 +97,7 @@ class Back:
                     "sums": found,
                     "tiles": tiles(count),
                     "facts": frame.tables.facts,
-                    "first": made.slots.index(heads[0]),
+                    "first": made.slot_number[heads[0]],
                     "statistics": frame.statistics,
                     "gamma": gamma,
                     "beta": beta,
@@ -124,11 +124,10 @@ class Back:
     def gradient(self, index: int) -> Tensor:
         """The gradient of what a stage or pool has made, by way of all its heads."""
         frame = self.frame
-        region, total = frame.layout.region, None
-        sums_by = {t: s.out for s in region.code if isinstance(s, Sum) for t in s.terms}
-        for k in heads_on(region, index):
-            one = region.heads[k]
-            g = self.of_map(sums_by[k]) if k in sums_by else self.heads.pop(k)
+        total, summed = None, frame.layout.summed
+        for k in frame.layout.heads_on.get(index, ()):
+            one = frame.layout.region.heads[k]
+            g = self.of_map(summed[k]) if k in summed else self.heads.pop(k)
             slot = frame.layout.slot_at.get(k)
             if slot is None:
                 total = g if total is None else total.add_(g)
@@ -137,7 +136,7 @@ class Back:
             total = frame.like(index) if total is None else total
             x = frame.values[index]
             # The gradient of a head that a stage reads stands in front of the activation.
-            active = k in sums_by and one.act != "none"
+            active = k in summed and one.act != "none"
             frame.tiled(
                 gradient.map_gradient,
                 total.shape,
@@ -177,8 +176,8 @@ class Back:
 def backward(back: Back) -> None:
     """Goes through the schedule; the gradients of what leaves are in `back.maps`."""
     made = back.frame.layout
-    for phase in made.plan.backward:
-        for bundle in made.bundles(phase):
+    for phase in made.backward:
+        for bundle in phase:
             asked = [k for k in bundle if k < 0 or made.plan.code[k].out in back.wanted.maps]
             if asked:
                 _step(back, asked)
@@ -406,17 +405,22 @@ def _sum(back: Back, one: Sum) -> None:
     if not one.terms:
         return
     frame = back.frame
-    layers = made_by_layers(frame.layout.region)
     g = back.of_map(one.out)
     arguments, kinds = terms(frame, one)
-    tos, modes = [], []
+    tos: list[Tensor] = []
+    modes, again, met = [], [], set()
     for t in one.terms:
         index = frame.layout.region.heads[t].map
-        if index in layers or index not in back.wanted.maps:
+        if index in frame.layout.layers or index not in back.wanted.maps:
             tos.append(g)
             modes.append(0)
             continue
         to, fresh = back.room(index)
+        if index in met:
+            # One launch does not add to a state twice.
+            again.append((to, frame.like(index)))
+            to, fresh = again[-1][1], True
+        met.add(index)
         tos.append(to)
         modes.append(1 if fresh else 2)
     found = frame.empty(tiles(g.shape[0]), 3, len(one.terms), g.shape[1])
@@ -426,6 +430,8 @@ def _sum(back: Back, one: Sum) -> None:
         {**arguments, "g": g, "tos": tuple(tos), "sums": found},
         {"TERMS": tuple((*kind, mode) for kind, mode in zip(kinds, modes, strict=True))},
     )
+    for to, more in again:
+        to.add_(more)
     back.settle(one.terms, found, weighed=True)
 
 

@@ -92,7 +92,7 @@ def forward(
             frame.values[k] = rows(next(arrived))
         elif one.place == "output":
             frame.values[k] = next(leaving)
-    for phase, groups in zip(frame.layout.plan.forward, frame.layout.groups, strict=True):
+    for phase, groups in zip(frame.layout.forward, frame.layout.groups, strict=True):
         partials, wanted = [], {}
         for group in groups:
             size = tiles(frame.n * group.positions) * 2 * group.width
@@ -102,7 +102,7 @@ def forward(
             for index, column in group.columns.items():
                 if index in asked:
                     wanted[index] = Moments(partial[column:], group.width)
-        for bundle in frame.layout.bundles(phase):
+        for bundle in phase:
             step(frame, bundle, wanted)
             for k in bundle:
                 frame.drop(frame.layout.unread_forward.get(k, ()))

@@ -36,6 +36,9 @@ class Layout:
     region: Region
     plan: Schedule
     extents: tuple[tuple[int, int], ...]
+    #: The phases of each direction, depthwise convolutions of one state together.
+    forward: tuple[tuple[tuple[int, ...], ...], ...]
+    backward: tuple[tuple[tuple[int, ...], ...], ...]
     #: Groups by phase of the forward pass.
     groups: tuple[tuple[Group, ...], ...]
     #: Normalisations in the order of their channels, where each begins, and how many there are.
@@ -44,10 +47,16 @@ class Layout:
     normed: int
     #: Heads in the order of slots, where their channels begin, and how many there are.
     slots: tuple[int, ...]
+    slot_number: Mapping[int, int]
     slot_at: Mapping[int, int]
     slotted: int
     #: Slots that are terms of sums: the first ones.
     terms: int
+    #: Maps that stages and pools make; a gradient of those belongs to a head.
+    layers: frozenset[int]
+    #: The heads that something reads a map by, and the state that the sum of a head makes.
+    heads_on: Mapping[int, tuple[int, ...]]
+    summed: Mapping[int, int]
     #: States that are written where they leave: output and first channel.
     homes: Mapping[int, tuple[int, int]]
     #: What nothing reads after a step, by index into the code.
@@ -69,43 +78,20 @@ class Layout:
         first = self.norm_at[norm]
         return first, first + self.region.maps[self.region.norms[norm].map].channels
 
-    def bundles(self, phase: Sequence[int]) -> Iterator[tuple[int, ...]]:
-        """The steps of a phase, depthwise convolutions of one state together."""
-        found: list[int] = []
-        for k in phase:
-            if found and not (len(found) < BUNDLE and self._together(found[-1], k)):
-                yield tuple(found)
-                found = []
-            found.append(k)
-        if found:
-            yield tuple(found)
-
-    def _together(self, one: int, two: int) -> bool:
-        if min(one, two) < 0:
-            return False
-        a, b = self.plan.code[one], self.plan.code[two]
-        if not isinstance(a, Stage) or not isinstance(b, Stage):
-            return False
-        if a.depthwise is None or b.depthwise is None:
-            return False
-        heads = self.region.heads[a.source], self.region.heads[b.source]
-        return (
-            heads[0] == heads[1]
-            and heads[0].norm is None
-            and heads[0].map not in made_by_layers(self.region)
-            and a.depthwise.stride == b.depthwise.stride
-            and self.extents[a.out] == self.extents[b.out]
-        )
-
-
-def made_by_layers(region: Region) -> frozenset[int]:
-    """Maps that stages and pools make; a gradient of those belongs to a head."""
-    return frozenset(s.out for s in region.code if isinstance(s, Stage | Pool))
-
 
 def layout(region: Region, inputs: Sequence[tuple[int, int]]) -> Layout:
     """For inputs of these heights and widths. Raises ValueError where they do not fit."""
     plan, size = schedule(region), tuple(extents(region, inputs))
+    layers = frozenset(s.out for s in region.code if isinstance(s, Stage | Pool))
+    summed = {t: s.out for s in region.code if isinstance(s, Sum) for t in s.terms}
+    on: dict[int, tuple[int, ...]] = {}
+    for h in (h for s in region.code for h in heads_of(s)):
+        index = region.heads[h].map
+        on[index] = (*on.get(index, ()), h)
+
+    def bundled(phases: Sequence[Sequence[int]]) -> tuple[tuple[tuple[int, ...], ...], ...]:
+        return tuple(tuple(_bundles(region, plan, size, layers, phase)) for phase in phases)
+
     groups = tuple(_groups(region, plan, size, phase) for phase in plan.forward)
     norms = tuple(k for phase in groups for group in phase for k in group.norms)
     norm_at, normed = _begin([region.maps[region.norms[k].map].channels for k in norms])
@@ -127,19 +113,54 @@ def layout(region: Region, inputs: Sequence[tuple[int, int]]) -> Layout:
         region=region,
         plan=plan,
         extents=size,
+        forward=bundled(plan.forward),
+        backward=bundled(plan.backward),
         groups=groups,
         norms=norms,
         norm_at=tuple(at[k] for k in range(len(region.norms))),
         normed=normed,
         slots=slots,
+        slot_number={h: k for k, h in enumerate(slots)},
         slot_at=dict(zip(slots, slot_at, strict=True)),
         slotted=slotted,
         terms=len(terms),
+        layers=layers,
+        heads_on=on,
+        summed=summed,
         homes=homes,
         unread_forward=_last(plan.forward, lambda k: _values(region, plan, k, made=True)),
         unread_backward=_last(plan.backward, lambda k: _values(region, plan, k, made=False)),
-        settled=_last(plan.backward, lambda k: _gradients(region, plan, k)),
+        settled=_last(plan.backward, lambda k: _gradients(plan, on, summed, k)),
     )
+
+
+def _bundles(
+    region: Region,
+    plan: Schedule,
+    size: Sequence[tuple[int, int]],
+    layers: frozenset[int],
+    phase: Sequence[int],
+) -> Iterator[tuple[int, ...]]:
+    """The steps of a phase; neighbours that read one state by the same stride are one."""
+
+    def key(k: int) -> object:
+        step = plan.code[k] if k >= 0 else None
+        if not isinstance(step, Stage) or step.depthwise is None:
+            return None
+        head = region.heads[step.source]
+        if head.norm is not None or head.map in layers:
+            return None
+        return head, step.depthwise.stride, size[step.out]
+
+    found: list[int] = []
+    for k in phase:
+        together = found and len(found) < BUNDLE and key(k) is not None
+        if found and not (together and key(k) == key(found[-1])):
+            yield tuple(found)
+            found = []
+        found.append(k)
+    if found:
+        yield tuple(found)
 
 
 def _begin(counts: Sequence[int]) -> tuple[list[int], int]:
@@ -178,21 +199,16 @@ def _values(region: Region, plan: Schedule, k: int, *, made: bool) -> list[int]:
     return [m for m in found if region.maps[m].place == "passing"]
 
 
-def _gradients(region: Region, plan: Schedule, k: int) -> list[int]:
+def _gradients(
+    plan: Schedule, on: Mapping[int, Sequence[int]], summed: Mapping[int, int], k: int
+) -> list[int]:
     """The states whose gradients a step of the backward pass reads."""
     if k < 0:
         return []
     step = plan.code[k]
     if isinstance(step, Sum | Gather):
         return [step.out]
-    makers = {t: s.out for s in region.code if isinstance(s, Sum) for t in s.terms}
-    return [makers[h] for h in heads_on(region, step.out) if h in makers]
-
-
-def heads_on(region: Region, index: int) -> tuple[int, ...]:
-    """The heads that something reads a map by."""
-    read = [h for s in region.code for h in heads_of(s)]
-    return tuple(h for h in read if region.heads[h].map == index)
+    return [summed[h] for h in on.get(step.out, ()) if h in summed]
 
 
 def _last(

@@ -57,7 +57,8 @@ def forward(
         if not all(training):
             frame.statistics = ahead.running(made, job.bound, given.inputs[0])
             ahead.settle(frame, 0, made.normed, None, frame.statistics)
-        flat = [frame.like(k) for k in places] if outputs is None else [rows(t) for t in outputs]
+        # Never into the outputs of an earlier pass: others have them.
+        flat = [frame.like(k) for k in places]
         ahead.forward(frame, given, flat, training)
         if outputs is None:
             if any(training):

@@ -233,7 +233,7 @@ def terms(frame: Frame, step: Sum) -> tuple[dict[str, Any], list[tuple[bool, int
         "norms": tuple(frame.norm_of(t) for t in step.terms),
         "stride": frame.layout.normed,
         "weights": frame.weights,
-        "first": frame.layout.slots.index(step.terms[0]),
+        "first": frame.layout.slot_number[step.terms[0]],
     }, [(h.norm is not None, ACTS[h.act], h.slope) for h in heads]
 
 

@@ -92,12 +92,13 @@ def tables(
                 torch.tensor(order, device=device),
                 torch.tensor(sorted(range(len(order)), key=order.__getitem__), device=device),
             )
-            for k, order in _orders(made).items()
+            for k, order in orders(made).items()
         },
     )
 
 
-def _orders(made: Layout) -> dict[int, list[int]]:
+def orders(made: Layout) -> dict[int, list[int]]:
+    """Gathers, by index into the code, that put the channels of one map in another order."""
     found = {}
     for k, step in enumerate(made.plan.code):
         if not isinstance(step, Gather) or len(step.runs) < 4 or any(r.n != 1 for r in step.runs):

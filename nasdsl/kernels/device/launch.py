@@ -9,8 +9,8 @@ from typing import Any
 
 from nasdsl.kernels.toolchain import Missing
 
-#: Positions of a tile.
-POSITIONS = 128
+#: Positions of a tile: with twice as many a thread holds twice the registers, and few fit at once.
+POSITIONS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
