@@ -21,8 +21,8 @@ FAULTS = {
                      "use-after-poison"),
     "no barrier": ("thread", "cell.cpp", ("      who.wait();\n      if (who.rank == 0)",
                                           "      if (who.rank == 0)"), "data race"),
-    "an unwritten lane": ("address", "forward.h", ("moments_start(q[o], y[0]);",
-                                                   "moments_start(q[o], y[-1]);"), "differ"),
+    "an unwritten map": ("address", "forward.h", ("acc[p] = s.adds ? y[i + p] + bias : bias;",
+                                                  "acc[p] = y[i + p] + bias;"), "differs by"),
 }  # fmt: skip
 
 
