@@ -146,15 +146,14 @@ class _Picked(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        (g,) = grads
         weights, *values = ctx.saved_tensors
+        g = _like(grads[0], values)
         needs = ctx.needs_input_grad
         n = len(values)
         d_rest = g.sum() if needs[1] else None
         d_weights = None
         if needs[2]:
-            like = _like(g, values)
-            d_weights = torch.stack([dot(like, value) for value in values])
+            d_weights = torch.stack([dot(g, value) for value in values])
         slopes: Sequence[Tensor | None] = [None] * n
         if any(needs[3 : 3 + n]):
             slopes = (g[None] * weights.view(-1, *[1] * g.dim())).unbind()
@@ -163,7 +162,7 @@ class _Picked(torch.autograd.Function):
 
 
 def _like(g: Tensor, values: Sequence[Tensor]) -> Tensor:
-    """A gradient laid out as most of the values: then their products need no copy of their own."""
+    """A gradient laid out as most of the values: what is made from it needs no copy of its own."""
     same = [v.stride() == g.stride() for v in values]
     if sum(same) * 2 >= len(values) or g.dim() != 4:
         return g
