@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from torch import fx
+from torch import fx, nn
 
 from nasdsl.fusion.generated.known import Known
 from nasdsl.fusion.profile import Profile
@@ -44,20 +44,20 @@ def plan(reference: fx.GraphModule, profile: Profile, known: Known | None = None
     """
     if not profile.passes:
         return Plan(profile=profile, module=reference, steps=())
-    known = known if known is not None else Known()
-    graph = reference.graph
+    work = Work(reference.graph, reference, known if known is not None else Known())
     steps = []
     for each in profile.passes:
-        began, before = time.perf_counter(), len(graph.nodes)
+        began, before = time.perf_counter(), len(work.graph.nodes)
         if isinstance(each, Rebuilding):
-            ran, graph = each.rebuild(Work(graph, reference, known))
+            ran, graph = each.rebuild(work)
         else:
-            if graph is reference.graph:
-                graph = copied(graph)
-            ran = each.run(Work(graph, reference, known))
-        if graph is not reference.graph:
+            # The first pass that changes the graph in its place gets a copy.
+            graph = copied(work.graph) if work.graph is reference.graph else work.graph
+            ran = each.run(replace(work, graph=graph))
+        work = replace(work, graph=graph)
+        if ran.changes:
             graph.eliminate_dead_code(impure)
-            verify(Work(graph, reference, known), reference, each.name)
+            verify(work, reference, each.name)
         steps.append(
             Step(
                 name=each.name,
@@ -65,13 +65,14 @@ def plan(reference: fx.GraphModule, profile: Profile, known: Known | None = None
                 changes=ran.changes,
                 refusals=ran.refusals,
                 before=before,
-                after=len(graph.nodes),
+                after=len(work.graph.nodes),
                 seconds=time.perf_counter() - began,
             )
         )
-    if graph is reference.graph:
+    if work.graph is reference.graph:
         return Plan(profile=profile, module=reference, steps=tuple(steps))
-    return Plan(profile=profile, module=over(reference, graph, profile.name), steps=tuple(steps))
+    module = over(reference, work.graph, profile.name)
+    return Plan(profile=profile, module=module, steps=tuple(steps))
 
 
 def copied(graph: fx.Graph) -> fx.Graph:
@@ -83,10 +84,10 @@ def copied(graph: fx.Graph) -> fx.Graph:
 
 def over(reference: fx.GraphModule, graph: fx.Graph, name: str) -> fx.GraphModule:
     """A graph over the very modules of another: changes to their tree reach both."""
-    made = fx.GraphModule({str(n.target): reference.get_submodule(str(n.target))
-                           for n in graph.nodes if n.op in ("call_module", "get_attr")},
-                          graph, class_name=f"{type(reference).__name__}_{name.replace('+', '_')}")  # fmt: skip
+    called = f"{type(reference).__name__}_{name.replace('+', '_')}"
+    made = fx.GraphModule(nn.Module(), fx.Graph(), class_name=called)
     share(made, reference)
+    made.graph = graph
     return made
 
 

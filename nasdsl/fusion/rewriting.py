@@ -43,10 +43,16 @@ class Work:
     graph: fx.Graph
     root: nn.Module
     known: Known = field(default_factory=Known)
+    #: Modules that were looked up, by path; none is put in the place of another meanwhile.
+    modules: dict[str, nn.Module] = field(default_factory=dict)
 
     def module(self, node: fx.Node) -> nn.Module:
-        """The module that a node calls or names."""
-        return self.root.get_submodule(str(node.target))
+        """The module that a node calls or names. Raises AttributeError where there is none."""
+        path = str(node.target)
+        found = self.modules.get(path)
+        if found is None:
+            found = self.modules[path] = self.root.get_submodule(path)
+        return found
 
     def calls(self, kind: type[nn.Module]) -> Iterator[tuple[fx.Node, Any]]:
         """Calls of modules of exactly one type, on which nothing hangs that sees the values."""
