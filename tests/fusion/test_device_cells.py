@@ -112,6 +112,28 @@ def test_every_variant_compiles_for_sm_90(space, dtype, tmp_path, monkeypatch):
     }  # fmt: skip
 
 
+@needs_triton
+@pytest.mark.cuda
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-2)])
+def test_cells_are_exact_on_a_gpu(dtype, tolerance):
+    space = bundled_space("darts.nas", "darts", C=6, layers=3, data=images(size=9))
+    plain, made, result = pair(space, dtype, emitters=(TritonKernels(),))
+    assert result.regions
+    found = []
+    for net in (plain, made):
+        net.cuda()
+        mix = {k: w.detach().cuda().requires_grad_() for k, w in mixes(net, dtype=dtype).items()}
+        loss = net(batch(net, 4, dtype=dtype).cuda(), mix).square().sum()
+        wanted = [*mix.values(), *net.parameters()]
+        grads = torch.autograd.grad(loss, wanted, allow_unused=True)
+        found.append([loss.detach(), *(g for g in grads if g is not None), *net.buffers()])
+    one, two = found
+    assert len(one) == len(two)
+    largest = max(float(t.abs().max()) for t in one)
+    for a, b in zip(one, two, strict=True):
+        assert (a - b).abs().max() <= tolerance * max(a.abs().max(), 1e-3 * largest)
+
+
 # ---- what is said where there are none
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nasdsl.fusion.device.layout import Layout, layout
 from nasdsl.fusion.device.tables import Tables, tables
+from nasdsl.fusion.device.wanted import Wanted, wanted
 from nasdsl.fusion.generated.binding import Bound
 from nasdsl.fusion.generated.emitter import Forwarded, Given
 from nasdsl.fusion.generated.region import Region
@@ -50,6 +51,7 @@ class DeviceEngine:
         self.launch = launch
         self._layouts: dict[tuple[tuple[int, int], ...], Layout] = {}
         self._tables: dict[tuple[Any, ...], Tables] = {}
+        self._wanted: dict[tuple[bool, ...], Wanted] = {}
         paths = [n.path for n in region.norms]
         self._fit = available() is None and len(set(paths)) == len(paths)
 
@@ -69,6 +71,12 @@ class DeviceEngine:
         if least * inputs[0].shape[0] < 2 and any(bound.training):
             return None  # the reference says what is wrong with statistics of one value
         return DeviceJob(engine=self, layout=made, sizes=sizes, bound=bound)
+
+    def wanted(self, asked: tuple[bool, ...]) -> Wanted:
+        """What a backward pass has to work out."""
+        if asked not in self._wanted:
+            self._wanted[asked] = wanted(self.region, asked)
+        return self._wanted[asked]
 
     def tables(self, job: DeviceJob, given: Given, training: tuple[bool, ...]) -> Tables:
         eps = tuple([n.eps for n in job.bound.norms])

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from nasdsl.fusion.device import backward as back
 from nasdsl.fusion.device import forward as ahead
+from nasdsl.fusion.device.back import Back
+from nasdsl.fusion.device.backward import backward as go_back
 from nasdsl.fusion.device.frame import Frame, affine, images, named, rows
-from nasdsl.fusion.device.wanted import wanted
 from nasdsl.fusion.generated.emitter import Forwarded, Given
 from nasdsl.kernels.device import coefficients
 from nasdsl.kernels.device.launch import Launch, tiles
@@ -90,9 +90,9 @@ def backward(
             "kept": iter(forwarded.kept),
         }
         leaving = iter(grads)
-        state = back.Back(
+        state = Back(
             frame=frame,
-            wanted=wanted(region, asked),
+            wanted=job.engine.wanted(tuple(asked)),
             factors=frame.empty(3, made.slotted),
             own=frame.zeros(2, made.slotted),
             of_weights=frame.zeros(made.terms, dtype=torch.float64),
@@ -102,12 +102,12 @@ def backward(
                 frame.values[k] = next(arrays[one.place])
             if one.place == "output":
                 state.maps[k] = rows(next(leaving)).contiguous()
-        back.backward(state)
+        go_back(state)
         found = [*_of_inputs(state), *_of_scalars(state, given), *_of_parameters(state)]
     return [g if yes else None for g, yes in zip(found, asked, strict=True)]
 
 
-def _of_inputs(state: back.Back) -> list[Tensor]:
+def _of_inputs(state: Back) -> list[Tensor]:
     made = state.frame.layout
     return [
         images(state.of_map(k), state.frame.n, made.extents[k])
@@ -116,7 +116,7 @@ def _of_inputs(state: back.Back) -> list[Tensor]:
     ]
 
 
-def _of_scalars(state: back.Back, given: Given) -> list[Tensor]:
+def _of_scalars(state: Back, given: Given) -> list[Tensor]:
     frame = state.frame
     table = frame.tables
     if not given.scalars:
@@ -144,7 +144,7 @@ def _of_scalars(state: back.Back, given: Given) -> list[Tensor]:
     return [part.view(scalar.shape) for part, scalar in parts]
 
 
-def _of_parameters(state: back.Back) -> list[Tensor]:
+def _of_parameters(state: Back) -> list[Tensor]:
     """Gradients of weights, and of scales and shifts: what their heads have given."""
     frame = state.frame
     made = frame.layout
