@@ -97,16 +97,17 @@ class JoinedSum:
         return total
 
     def _plain(self, total: Tensor | None, plain: Tensor) -> Tensor:
-        n, c, h, w = plain.shape
-        channels = c // len(self.owner)
+        # Channels last: indexing lays its results and gradients out in the order of the dimensions.
+        rows = plain.permute(0, 2, 3, 1).unflatten(3, (len(self.owner), -1))
+        *image, _, channels = rows.shape
         if total is None:
-            total = plain.new_zeros(n, h, w, self.count * channels).permute(0, 3, 1, 2)
+            sums = rows.new_zeros(*image, self.count, channels)
+        else:
+            sums = total.permute(0, 2, 3, 1).unflatten(3, (self.count, channels))
         index = self.index.get(plain.device)
         if index is None:
             index = self.index[plain.device] = torch.tensor(self.owner, device=plain.device)
-        pieces = plain.unflatten(1, (len(self.owner), channels))
-        sums = total.unflatten(1, (self.count, channels))
-        return sums.index_add(1, index, pieces).flatten(1, 2)
+        return sums.index_add(3, index, rows).flatten(3).permute(0, 3, 1, 2)
 
     def _weighted(self, total: Tensor | None, values: Tensor, weights: Tensor) -> Tensor:
         n, _, h, w = values.shape
