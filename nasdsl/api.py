@@ -41,7 +41,8 @@ def compile(
 
     `parameters` are the space's own (`C=8, layers=4`). `net.tables` says what a mix holds,
     `net.uniform()` gives one. `profile` says how it runs: `balanced`, `memory`, `launch` or
-    `reference`; `balanced+bf16` stores what cells keep in half the bits, with inexact gradients.
+    `reference`; `balanced+bf16` stores what cells keep in half the bits, with inexact gradients;
+    `compiled` calls `torch.compile` for each distinct cell, minutes before the first step.
     `net.under(profile)` is the same supernet in another.
     Raises CompileError, UnknownName, UnknownProfile, NotExecutable.
     """

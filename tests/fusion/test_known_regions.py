@@ -1,13 +1,16 @@
 """Cells of one shape are one region, and what is known is not made again."""
 
 import copy
+import gc
 
+import pytest
 import torch
 from generated_pairs import assert_same, batch, mixes, needs_compiler
 from small_networks import small
 from spaces_for_tests import bundled_space, images
 
 from nasdsl.codegen.supernet import Supernet
+from nasdsl.fusion.collector import resting
 from nasdsl.fusion.generated import generate as generating
 from nasdsl.fusion.generated.generated import Generated
 from nasdsl.passes.prune import every, prune
@@ -92,3 +95,18 @@ def test_the_code_of_the_reference_is_written_when_it_is_read():
     plain(x, mix)
     plain(x, mix)
     assert len(seen) == 2
+
+
+def test_the_collector_rests_and_comes_back():
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError), resting():
+        assert not gc.isenabled()
+        1 / 0  # noqa: B018
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with resting():
+            pass
+        assert not gc.isenabled()  # whoever turned it off turns it on
+    finally:
+        gc.enable()
