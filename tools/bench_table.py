@@ -113,7 +113,7 @@ def block(found: dict[str, Any]) -> str:
         "divided by that of the profile; in brackets against `reference` with channels last, "
         "where layout is no gain. Memory is what is kept for the backward pass, of `reference` "
         "divided by that of the profile. Error is that of the worst gradient in float32 against "
-        "`reference` in float64, divided by what `reference` in float32 has. "
+        "`reference` in float64, divided by what `reference` in float32 has with channels last. "
         "`python tools/bench_step.py --write-readme` makes this table.",
         "",
         "| step | profile | time | memory | operators | syncs | error | predicted / measured |",
@@ -125,10 +125,10 @@ def block(found: dict[str, Any]) -> str:
         kept = "" if saved is None else f", {saved:,.0f} MB"
         made.append(
             f"| {each['label']}, batch {each['batch']} | `reference` | "
-            f"{plain['time_min_s']:.2f} s{kept} | {_tail(plain, plain)}"
+            f"{plain['time_min_s']:.2f} s{kept} | {_tail(plain, last)}"
         )
         made.append(
-            f"| | channels last | {last['faster_than_plain']:.2f} | 1 | {_tail(last, plain)[4:]}"
+            f"| | channels last | {last['faster_than_plain']:.2f} | 1 | {_tail(last, last)[4:]}"
         )
         for row in each["rows"][2:]:
             if row["profile"] == "apart":
@@ -136,16 +136,16 @@ def block(found: dict[str, Any]) -> str:
             memory = "" if saved is None else f"{saved / max(row['saved_MB'], 1e-9):.2f}"
             made.append(
                 f"| | `{row['profile']}` | {row['faster_than_plain']:.2f} "
-                f"({row['faster_than_channels_last']:.2f}) | {memory} | {_tail(row, plain)[4:]}"
+                f"({row['faster_than_channels_last']:.2f}) | {memory} | {_tail(row, last)[4:]}"
             )
     made += ["", *_fusion(found["rows"]), *_compiled(found.get("compile"))]
     return "\n".join([*made, END])
 
 
-def _tail(row: dict[str, Any], plain: dict[str, Any]) -> str:
+def _tail(row: dict[str, Any], last: dict[str, Any]) -> str:
     error = ""
     if "error32_gradient" in row:
-        error = f"{row['error32_gradient'] / max(plain['error32_gradient'], 1e-30):.2f}"
+        error = f"{row['error32_gradient'] / max(last['error32_gradient'], 1e-30):.2f}"
     return (
         f"1 | {row['kernels']:,} | {row['syncs']} | {error} | "
         f"{row['predicted_s'] / row['time_min_s']:.2f} |"

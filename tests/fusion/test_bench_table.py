@@ -36,8 +36,8 @@ FIRST = {
 def test_a_block_says_what_was_measured():
     text = block(FIRST)
     assert text.startswith(BEGIN) and text.endswith(END)
-    assert "| | `balanced` | 4.00 (2.00) | 4.87 | 700 | 0 | 0.25 | 0.50 |" in text
-    assert "| | channels last | 2.00 | 1 | 12,317 | 0 | 0.50 | 0.50 |" in text
+    assert "| | `balanced` | 4.00 (2.00) | 4.87 | 700 | 0 | 0.50 | 0.50 |" in text
+    assert "| | channels last | 2.00 | 1 | 12,317 | 0 | 1.00 | 0.50 |" in text
     assert "fusion gains a factor of 1.60, better kernels one of 1.25" in text
     assert "1.50 s for 20 cells" in text and "0.25 s" in text and "took 12 s" in text
     assert "`apart`" not in text
