@@ -40,7 +40,9 @@ class GeneratedCells:
         if any(n.op == "placeholder" and n.target == "pick" for n in work.graph.nodes):
             # A weight that no picked path uses has no gradient, and an optimizer leaves it alone;
             # a region would give it one of zeros, by which decay and momentum move it.
-            refusal = Refusal(place="cells", reason="one path runs; the others have no gradient")
+            refusal = Refusal(
+                place="cells", reason="one path runs, of which `pick_together` takes each branch"
+            )
             return Ran(changes=0, refusals=(refusal,))
         found = generate(
             fx.GraphModule(work.root, work.graph), options=Options(recompute=self.recompute)
