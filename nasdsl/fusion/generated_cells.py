@@ -67,7 +67,7 @@ class GeneratedCells:
         if any(n.op == "placeholder" and n.target == "pick" for n in work.graph.nodes):
             # A weight that no picked path uses has no gradient, and an optimizer leaves it alone;
             # a region would give it one of zeros, by which decay and momentum move it.
-            return "one path runs; the others have no gradient"
+            return "one path runs, of which `pick_together` takes each branch"
         return None
 
     def lacking(self, devices: set[str]) -> str | None:

@@ -17,8 +17,10 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
+from nasdsl.fusion.checkpoint_stages import QUIET
 from nasdsl.fusion.extents import Image, cuts, images
 from nasdsl.fusion.norms import normalised
+from nasdsl.fusion.picked import PickedSum
 from nasdsl.fusion.rewriting import Refusal, Work, hooked, is_weight
 from nasdsl.fusion.sums import total, weighted_sum
 
@@ -31,11 +33,8 @@ Key = tuple[Any, ...]
 _BY_CHANNEL = (torch.relu, F.max_pool2d, F.avg_pool2d, F.pad, operator.getitem)
 
 #: Modules that draw no noise, so that their order does not matter.
-_QUIET = frozenset(
-    "Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d Linear ReLU GELU SiLU "
-    "Hardswish LeakyReLU Tanh Identity LayerNorm SqueezeExcite GlobalAverage Flatten Zeros "
-    "ChannelsFrom ChannelShuffle Scaled Cropped Adapted Narrow BatchNorm1d BatchNorm2d "
-    "BatchNorm3d AvgPool2d MaxPool2d AdaptiveAvgPool2d".split()
+_QUIET = QUIET | frozenset(
+    "BatchNorm1d BatchNorm2d BatchNorm3d AvgPool2d MaxPool2d AdaptiveAvgPool2d".split()
 )
 
 
@@ -91,7 +90,7 @@ class Waves:
             if not computes(node):
                 continue
             before[node] = [n for n in node.all_input_nodes if computes(n)]
-            if node.op == "call_module" and self._loud(node):
+            if self._loud(node):
                 # Noise is drawn in the order of the reference.
                 before[node] += [loud] if loud is not None else []
                 loud = node
@@ -107,7 +106,13 @@ class Waves:
                     self.height[n] = max(self.height[n], self.height[node] + 1)
 
     def _loud(self, node: fx.Node) -> bool:
-        return type(self.work.module(node)).__name__ not in _QUIET
+        """Whether a node may draw noise."""
+        if node.op == "call_module":
+            return type(self.work.module(node)).__name__ not in _QUIET
+        # Picked branches, and functions of the emitter that run graphs of their own.
+        where = str(getattr(node.target, "__module__", ""))
+        own = isinstance(node.target, PickedSum) or where.startswith("nasdsl.codegen")
+        return own or node.op == "call_method"
 
     def key(self, node: fx.Node) -> Key | None:
         """What equal operations have in common; None where a node runs by itself."""

@@ -9,7 +9,9 @@ from small_networks import small
 from torch import nn
 
 from nasdsl.codegen.two import Two
-from nasdsl.fusion.paths import chain
+from nasdsl.fusion.paths import Kernel, chain
+from nasdsl.fusion.picked import PickedSum
+from nasdsl.kernels.toolchain import Missing, toolchain
 from nasdsl.oneshot.samplers.gumbel import gumbel_noise, gumbel_softmax
 from nasdsl.oneshot.samplers.sample import each, picks, together
 
@@ -94,3 +96,22 @@ def test_branches_that_are_no_chains_run_as_modules():
     pick = {k: [4] * len(v) for k, v in pick.items()}
     agree(run(reference, x, mix, pick, steps=1), run(net, x, mix, pick, steps=1))
     assert seen
+
+
+def test_equal_branches_share_a_program(monkeypatch):
+    def ways(net):
+        sums = [
+            n.target for n in net.planned().module.graph.nodes if isinstance(n.target, PickedSum)
+        ]
+        return [way for s in sums for edge in s.ways for way in edge]
+
+    net, _ = twins(small("darts"), "reference", mode="one_path")
+    if isinstance(toolchain(), Missing):
+        pytest.skip("no compiler")
+    found = [w for w in ways(net.under("balanced")) if isinstance(w, Kernel)]
+    assert len(found) > 100
+    # Six kinds of branches; three widths, two of which also halve the extent.
+    assert len({id(w.call) for w in found}) == 6 * 5
+    assert not any(isinstance(w, Kernel) for w in ways(net.under("launch")))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert not any(isinstance(w, Kernel) for w in ways(net.under("balanced")))
