@@ -5,13 +5,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import click
 import pytest
 import torch
 from generated_pairs import assert_same, batch, mixes, pair, step
 from small_networks import small
 from spaces_for_tests import bundled_space, images
 
+from nasdsl.cli.running import _prepare_kernels
 from nasdsl.codegen.supernet import Supernet
 from nasdsl.fusion.device.job import TritonKernels
 from nasdsl.fusion.generated_cells import GeneratedCells
@@ -159,6 +162,18 @@ def test_without_triton_regions_go_through_the_reference(without_triton):
     plain, made, result = pair(space, emitters=(TritonKernels(device="cpu", launch=None),))
     assert result.regions
     assert_same(plain, made)
+
+
+def test_without_triton_a_run_on_cuda_says_what_is_lost(without_triton, capsys):
+    network = SimpleNamespace(supernet=SimpleNamespace(inp=SimpleNamespace(kind="image")))
+    plan = SimpleNamespace(space=lambda: network)
+    with click.Context(click.Command("run")):
+        _prepare_kernels(plan, SimpleNamespace(profile="balanced", device="cuda:1"))
+    said = capsys.readouterr().err
+    assert "no Triton" in said and "slower and in more memory" in said
+    with click.Context(click.Command("run")):
+        _prepare_kernels(plan, SimpleNamespace(profile="reference", device="cuda:1"))
+    assert not capsys.readouterr().err
 
 
 def test_weights_in_several_places():
