@@ -17,6 +17,7 @@ from spaces_for_tests import bundled_space, images
 from nasdsl.cli.running import _prepare_kernels
 from nasdsl.codegen.supernet import Supernet
 from nasdsl.fusion.device.job import TritonKernels
+from nasdsl.fusion.generated.region import ACTS
 from nasdsl.fusion.generated_cells import GeneratedCells
 from nasdsl.fusion.rewriting import Work
 from nasdsl.kernels.device.launch import available
@@ -79,6 +80,31 @@ def launched(space, dtype):
     return found
 
 
+def compiled(kernel, types, constants, warps=4):
+    """The machine code of a variant for a GPU that need not be there."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    whole = {name: types.get(name, "constexpr") for name in kernel.arg_names}
+    source = ASTSource(kernel, whole, constexprs=constants)
+    target = GPUTarget("cuda", 90, 32)
+    return triton.compile(source, target=target, options={"num_warps": warps}).asm["cubin"]
+
+
+@needs_triton
+@pytest.mark.parametrize("real", ["*fp32", "*fp64"])
+def test_every_activation_compiles_for_sm_90(real, tmp_path, monkeypatch):
+    from nasdsl.kernels.device.head import sink_head
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    types = dict.fromkeys(("g", "x", "norm", "to", "sums"), real)
+    types |= dict.fromkeys(("ld", "stride", "P", "C"), "i32")
+    how = {"NORMED": True, "SLOPE": 0.2, "FIRST": True, "BP": 64, "BC": 16}
+    for act in ACTS.values():
+        assert compiled(sink_head, types, {**how, "ACT": act}), act
+
+
 @needs_triton
 @pytest.mark.parametrize(
     ("space", "dtype"),
@@ -89,24 +115,13 @@ def launched(space, dtype):
     ],
 )
 def test_every_variant_compiles_for_sm_90(space, dtype, tmp_path, monkeypatch):
-    import triton
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     parameters = {"layers": 1} if space == "darts" else {"n": 1}
     variants = launched(
         bundled_space(f"{space}.nas", space, C=4, data=images(size=8), **parameters), dtype
     )
     for kernel, types, constants, warps in variants:
-        known = dict(types)
-        whole = {name: known.get(name, "constexpr") for name in kernel.arg_names}
-        made = triton.compile(
-            ASTSource(kernel, whole, constexprs=dict(constants)),
-            target=GPUTarget("cuda", 90, 32),
-            options={"num_warps": warps},
-        )
-        assert made.asm["cubin"], kernel
+        assert compiled(kernel, dict(types), dict(constants), warps)
     kinds = {kernel.__name__ for kernel, *_ in variants}
     assert space != "darts" or kinds == {
         "coefficients", "coefficients_back", "depthwise", "depthwise_data", "depthwise_weights",

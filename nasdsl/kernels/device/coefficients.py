@@ -4,7 +4,6 @@
 where there is none.
 """
 
-# ruff: noqa: N803
 import triton
 import triton.language as tl
 

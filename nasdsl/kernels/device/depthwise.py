@@ -4,7 +4,6 @@
 same for all. Taps of a row are unrolled, rows are not: a whole window of each takes a compiler long.
 """
 
-# ruff: noqa: N803
 import triton
 import triton.language as tl
 

@@ -1,6 +1,5 @@
 """Gradients through normalisations: what all positions have to say, then position by position."""
 
-# ruff: noqa: N803
 import triton
 import triton.language as tl
 

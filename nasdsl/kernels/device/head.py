@@ -4,7 +4,6 @@ A normalisation is three vectors of `stride` numbers: centre, scale, shift. The 
 first, which is exact where it counts: a mean far from zero costs nothing.
 """
 
-# ruff: noqa: N803
 import triton
 import triton.language as tl
 

@@ -1,6 +1,5 @@
 """Mean and variance of maps: tile by tile around the mean of the tile, combined in double."""
 
-# ruff: noqa: N803
 import triton
 import triton.language as tl
 

@@ -1,6 +1,5 @@
 """A pointwise convolution: a product of matrices that reads a head and keeps moments."""
 
-# ruff: noqa: N803
 import triton
 import triton.language as tl
 

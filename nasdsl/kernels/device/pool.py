@@ -1,6 +1,5 @@
 """Maxima and means over windows, and the way back."""
 
-# ruff: noqa: N803
 import triton
 import triton.language as tl
 

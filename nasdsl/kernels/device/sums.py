@@ -4,7 +4,6 @@
 gradient: 0 nothing here, 1 written to `tos[k]`, 2 added to it.
 """
 
-# ruff: noqa: N803
 import triton
 import triton.language as tl
 
