@@ -14,7 +14,7 @@ from torch import fx
 from nasdsl.fusion.joined import GatherWeights, JoinedSum, PackParameters, joined_norm
 from nasdsl.fusion.norms import moved
 from nasdsl.fusion.packing import Atom, Packing
-from nasdsl.fusion.rewriting import Ran, Work
+from nasdsl.fusion.rewriting import Ran, Refusal, Work
 from nasdsl.fusion.waves import Key, Place, Term, Waves, computes, place
 
 
@@ -46,6 +46,11 @@ class Horizontal:
     gain: str = "one operator for the equal operations of a wave"
 
     def run(self, work: Work) -> Ran:
+        if any(n.op == "placeholder" and n.target == "pick" for n in work.graph.nodes):
+            # Where no picked branch reads a value, the weights behind it have no gradient, and an
+            # optimizer leaves them alone; joined with others they would have one of zeros.
+            refusal = Refusal(place="waves", reason="one path runs; the others have no gradient")
+            return Ran(changes=0, refusals=(refusal,))
         waves = Waves.of(work)
         steps = _steps(waves)
         joined = sum(len(s.nodes) - 1 for s in steps) + len(waves.sums)

@@ -218,6 +218,8 @@ def prepare(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
             group["capturable"] = True
         elif cuda:
             group["fused"], group["foreach"] = True, False
+        else:
+            group["foreach"] = False  # lists do not go with a rate that is a tensor
     if cuda:
         for state in optimizer.state.values():
             if isinstance(step := state.get("step"), Tensor):

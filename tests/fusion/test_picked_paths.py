@@ -53,6 +53,22 @@ def test_two_operations_of_an_edge(profile):
 
 
 @pytest.mark.parametrize("profile", PROFILES)
+def test_weights_behind_what_no_branch_reads_have_no_gradient(profile):
+    """An optimizer leaves a weight without gradient alone, one with a gradient of zeros decays."""
+    reference, net = twins(small("darts"), profile, mode="one_path")
+    x, mix, pick = example(reference)
+    table = net.tables["normal"]
+    for i, (decision, labels) in enumerate(zip(table.decisions, table.labels, strict=True)):
+        if "prev2" in decision:
+            pick["normal"][i] = labels.index("none")
+            mix["normal"][i] = torch.eye(len(labels))[pick["normal"][i]]
+    wanted = run(reference, x, mix, pick)
+    unread = [n for n, g in wanted[1].items() if ".prev2." in n and n.count(".") == 4 and g is None]
+    assert any("normal" in n for n in unread)
+    agree(wanted, run(net, x, mix, pick))
+
+
+@pytest.mark.parametrize("profile", PROFILES)
 def test_a_mix_that_is_not_one_hot_and_gradients_of_gradients(profile):
     reference, net = twins(small("darts"), profile, mode="one_path")
     x, mix, pick = example(reference)

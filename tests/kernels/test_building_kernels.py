@@ -226,3 +226,16 @@ def test_memory_goes_back_when_nothing_holds_it():
     assert memory.take(1000, torch.float32).data_ptr() == where
     memory.clear()
     assert memory.held == 0
+
+
+def test_blocks_are_shared_by_sizes_of_a_class_and_what_is_held_is_bounded():
+    memory = Memory()
+    where = memory.take(1000, torch.uint8).data_ptr()
+    assert memory.take(980, torch.uint8).data_ptr() == where
+    for count in range(1, 20000, 61):
+        block = memory.take(count, torch.uint8)
+        assert block.numel() == count == block.untyped_storage().nbytes()
+        del block
+    assert memory.held < 3 * 20000
+    many = [memory.take(100, torch.uint8) for _ in range(2000)]
+    assert len({b.data_ptr() for b in many}) == 2000
