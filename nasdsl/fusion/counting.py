@@ -152,7 +152,8 @@ def kept(forward: Callable[[], Any], parameters: Iterable[Tensor]) -> int:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
             seen[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        # An output that is saved would hold the graph that holds it, for ever.
+        return tensor.detach()
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
         result = forward()

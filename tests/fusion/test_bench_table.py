@@ -15,11 +15,12 @@ def row(profile, layout, seconds, kernels, saved):
         "profile": profile, "layout": layout, "time_min_s": seconds, "kernels": kernels,
         "saved_MB": saved, "predicted_s": seconds / 2, "faster_than_plain": 4 / seconds,
         "faster_than_channels_last": 2 / seconds, "syncs": 0, "error32_gradient": 1e-4 * seconds,
+        "gflop": 25.0,
     }  # fmt: skip
 
 
 FIRST = {
-    "schema": 1, "machine": "a machine", "date": "2000-01-01", "repeats": 5,
+    "schema": 1, "machine": "a machine, 100 GFLOP/s", "date": "2000-01-01", "repeats": 5,
     "rows": [{"label": "DARTS", "batch": 16, "rows": [
         row("reference", "NCHW", 4.0, 12317, 1946.7),
         row("reference", "channels_last", 2.0, 12317, 1946.7),
@@ -41,6 +42,7 @@ def test_a_block_says_what_was_measured():
     assert "fusion gains a factor of 1.60, better kernels one of 1.25" in text
     assert "1.50 s for 20 cells" in text and "0.25 s" in text and "took 12 s" in text
     assert "`apart`" not in text
+    assert "would take 0.25 s: 25% of" in text
     assert "a machine" in text
 
 
