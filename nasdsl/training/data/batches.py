@@ -16,9 +16,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from nasdsl.kernels.batches import Batches
 from nasdsl.training.data.augment import Pipeline
 from nasdsl.training.data.normalize import Channels, unit
 from nasdsl.training.data.sources import DataError
+from nasdsl.training.data.taking import kernel, moves
 
 
 def derived_seed(*parts: int | str) -> int:
@@ -86,14 +88,39 @@ class Images:
         """The images at `indices` as normalised float32, and their labels.
 
         With `augment`, which then needs a `generator`, its steps run around the normalisation.
+        Images have their channels last in memory.
         """
-        x = unit(self.x[indices])
-        if augment is None:
-            return (x - self.mean) / self.std, self.y[indices]
-        if generator is None:
+        if augment is not None and generator is None:
             raise TypeError("take: augmentation needs a generator")
-        x = (augment.before(x, generator) - self.mean) / self.std
-        return augment.after(x, generator), self.y[indices]
+        made = kernel(self.x) if indices.dtype == torch.int64 else None
+        before = augment.before.steps if augment is not None else ()
+        if made is not None and not before:
+            x = self._moved(made, indices, augment, generator)
+        else:
+            x = unit(self.x[indices])
+            if augment is None or generator is None:
+                x = (x - self.mean) / self.std
+            else:
+                x = (augment.before(x, generator) - self.mean) / self.std
+                x = augment.after(x, generator)
+        if x.dim() == 4:
+            x = x.contiguous(memory_format=torch.channels_last)
+        return x, self.y[indices]
+
+    def _moved(
+        self,
+        made: Batches,
+        indices: Tensor,
+        augment: Pipeline | None,
+        generator: torch.Generator | None,
+    ) -> Tensor:
+        """The same by the kernel; steps that do more than move and cut follow by themselves."""
+        indices = indices.contiguous()
+        if augment is None or generator is None:
+            return made(self.x, indices, self.mean, self.std, ())
+        height, width = self.x.shape[2:]
+        drawn, rest = moves(augment, len(indices), (height, width), generator)
+        return rest(made(self.x, indices, self.mean, self.std, drawn), generator)
 
 
 def _indices(images: Images, indices: ArrayLike, batch_size: int, name: str) -> Tensor:
