@@ -17,9 +17,11 @@ from __future__ import annotations
 import argparse
 import random
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -100,13 +102,19 @@ def rates(paths: dict[str, Iterator[Tensor]], batch: int, seconds: float) -> dic
     return {name: statistics.median(each) for name, each in found.items()}
 
 
-def share(x: np.ndarray, batch: int, steps: int) -> tuple[float, float]:
-    """Milliseconds of a first-order search step on a small space, and of the data in it."""
+def share(x: np.ndarray, steps: int) -> tuple[float, dict[str, float]]:
+    """Milliseconds of a step in an epoch of a small first-order search, and of what is in it.
+
+    The epoch is driven as a run drives it, into a folder.
+    """
     from nasdsl import driver
+    from nasdsl.oneshot.metrics import Meter
     from nasdsl.source import Source
     from nasdsl.training import plan as plans
     from nasdsl.training.data.inputs import Inputs
     from nasdsl.training.data.splits import Splits
+    from nasdsl.training.kept import Kept
+    from nasdsl.training.loop import Moment, drive
     from nasdsl.training.search import Search
 
     text = (
@@ -115,8 +123,9 @@ def share(x: np.ndarray, batch: int, steps: int) -> tuple[float, float]:
     )
     made = plans.make(
         driver.load(Source.of("bench.nas", text)),
-        names={"space": "d", "dataset": "cifar10"}, parameters={}, changes={}, seed=0,
+        names={"space": "d", "dataset": "cifar10"}, parameters={}, changes={"epochs": "1"}, seed=0,
     )  # fmt: skip
+    x = x[: 2 * steps * int(made.recipe.get("batch"))]
     y = np.arange(len(x), dtype=np.int64) % 10
     images = Images.put(x, y, CHANNELS)
     half = len(x) // 2
@@ -127,27 +136,35 @@ def share(x: np.ndarray, batch: int, steps: int) -> tuple[float, float]:
             retrain_train=np.arange(len(x)),
         ),
     )  # fmt: skip
-    task = Search(made.space(), made.recipe, inputs, seed=0, device="cpu")
-    spent = [0.0]
+    spent = {"data": 0.0, "log": 0.0, "checkpoints": 0.0}
 
-    def timed(draw: Callable[[], Any]) -> Callable[[], Any]:
-        def inner() -> Any:
+    def timed(what: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def inner(*args: Any) -> Any:
             began = time.process_time()
-            made = draw()
-            spent[0] += time.process_time() - began
+            made = call(*args)
+            spent[what] += time.process_time() - began
             return made
 
         return inner
 
-    task.session.next_train = timed(task.session.next_train)
-    task.session.next_valid = timed(task.session.next_valid)
-    task.begin(0)
-    task.step(0, 0)
-    spent[0], began = 0.0, time.process_time()
-    for number in range(1, steps + 1):
-        task.step(0, number)
-    took = time.process_time() - began
-    return 1000 * took / steps, 1000 * spent[0] / steps
+    with ExitStack() as patches, tempfile.TemporaryDirectory() as folder:
+        for what, owner, name in (
+            ("data", Stream, "next_batch"), ("log", Meter, "add"), ("log", Meter, "read"),
+            ("log", Kept, "add"), ("checkpoints", Kept, "save"),
+        ):  # fmt: skip
+            patches.enter_context(patch.object(owner, name, timed(what, getattr(owner, name))))
+        task = Search(made.space(), made.recipe, inputs, seed=0, device="cpu", profile="balanced")
+        started = [0.0]
+
+        def watch(moment: Moment) -> None:
+            if moment.step == 1:  # the first one prepares
+                spent.update(dict.fromkeys(spent, 0.0))
+                started[0] = time.process_time()
+
+        drive(task, folder=Path(folder), watch=watch)
+        took = time.process_time() - started[0]
+    count = task.train.batches_per_pass - 1
+    return 1000 * took / count, {what: 1000 * each / count for what, each in spent.items()}
 
 
 def main() -> None:
@@ -171,8 +188,10 @@ def main() -> None:
     for name, rate in found.items():
         print(f"{name:14} {rate:12,.0f} images/s {rate / base:8.1f} x")
     if given.step:
-        step, data = share(x, given.batch, 10)
-        print(f"search step  {step:12.1f} ms, of it data {data:.2f} ms ({100 * data / step:.1f} %)")
+        step, parts = share(x, 12)
+        print(f"search step    {step:12.1f} ms")
+        for what, each in parts.items():
+            print(f"  {what:12} {each:12.2f} ms {100 * each / step:8.1f} %")
 
 
 if __name__ == "__main__":

@@ -69,12 +69,22 @@ def split_of(split: Settings, found: sources.Arrays) -> splits.Splits:
                 order = np.arange(n, dtype=np.int64)
             case "shuffle":
                 order = splits.shuffle(n, part.seed)
+            case "files":
+                order = np.frombuffer(part.chosen, np.int64)
+                if order.max() >= n:
+                    place = int(np.argmax(order >= n))
+                    raise sources.DataError(
+                        f"split `{split.name}`: entry {place + 1} of {part.path} is {order[place]}; "
+                        f"the data has only the indices 0..{n - 1}"
+                    )
             case _:
                 order = splits.stratify(found.train_y, part.seed)
         if part.indices:
-            chosen = splits.index_range(int(part.low), int(part.high), n)
+            chosen = splits.index_range(int(part.low), int(part.high), len(order))
         else:
-            chosen = splits.fraction_range(n, part.low, part.high)
+            chosen = splits.fraction_range(len(order), part.low, part.high)
+        if part.outside:
+            return np.delete(order, chosen)
         return order[chosen.start : chosen.stop]
 
     valid = split.get("retrain.valid")
