@@ -80,7 +80,7 @@ def in_batches(x: np.ndarray, batch: int, *, kernel: bool = True) -> Iterator[Te
         with (
             nullcontext()
             if kernel
-            else patch("nasdsl.training.data.batches.kernel", return_value=None)
+            else patch("nasdsl.training.data.images.kernel", return_value=None)
         ):
             made = stream.next_batch()[0]
         yield made

@@ -37,7 +37,7 @@ def same(images: Images, chosen: torch.Tensor, steps: Pipeline | None, seed: int
     """Kernel and tensors agree: bits, places in memory, and what is drawn afterwards."""
     first, second = seeded(seed), seeded(seed)
     x, y = images.take(chosen, steps, first)
-    with patch("nasdsl.training.data.batches.kernel", return_value=None):
+    with patch("nasdsl.training.data.images.kernel", return_value=None):
         expected, labels = images.take(chosen, steps, second)
     assert x.dtype == torch.float32 and torch.equal(y, labels)
     assert torch.equal(x.view(torch.int32), expected.view(torch.int32))
