@@ -516,7 +516,7 @@ VALUES = {
     "augment": "augmentations, joined by `>>`",
     "prune": "a `prune` component, or `steps` of them",
     "shape": "a shape",
-    "range": "a range of `data`",
+    "range": "an order of `data`, or a range or fold of one",
     "choose": "`all`, `min(M)` or `max(M)`",
 }
 

@@ -224,12 +224,13 @@ def _opened(plan: Any, prepared: Any, folder: Any, options: Any, accept_changes:
 
 
 def _prepare_kernels(plan: Any, options: Any) -> None:
-    """Build what generated cells need, with a line of progress; or say what is lost without."""
+    """Build what batches and generated cells need, with a line of progress; or say what is lost without."""
     import torch
 
     from nasdsl.fusion.compiled_cells import CompiledCells, unavailable
     from nasdsl.fusion.generated_cells import GeneratedCells
     from nasdsl.fusion.profile import profile
+    from nasdsl.kernels.batches import batches
     from nasdsl.kernels.device.launch import available
     from nasdsl.kernels.library import library
     from nasdsl.kernels.toolchain import Missing
@@ -240,6 +241,8 @@ def _prepare_kernels(plan: Any, options: Any) -> None:
         reason = unavailable(each.backend, {device}) if isinstance(each, CompiledCells) else None
         if reason is not None:
             say(f"note: {reason}; cells run operator by operator")
+    if device == "cpu" and plan.space().supernet.inp.kind == "image":
+        batches(progress=say)  # without it batches are made by tensor operations
     wanted = any(isinstance(each, GeneratedCells) for each in passes)
     if not wanted or plan.space().supernet.inp.kind != "image":
         return

@@ -518,6 +518,8 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     P("path", "text", None),
                     P("classes", "int", None),
                     P("size", "int", None),
+                    P("memory", "number", None),
+                    P("workers", "number", None),
                     runs=True,
                 ),
                 _spec(

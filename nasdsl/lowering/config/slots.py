@@ -53,6 +53,8 @@ def slot(ctx: Context, name: str, type_: str, node: ast.Value, scope: Scope) -> 
                 raise ctx.fail("E304", node.span, f"`{name}` is a shape: `image(3, 32, 32)`")
             return value
         case "range":
+            if isinstance(value, Word) and value.text == "data":
+                return Data()
             if not isinstance(value, Data):
                 raise ctx.fail("E304", node.span, f"`{name}` is a range: `data[0%..50%]`")
             return value
