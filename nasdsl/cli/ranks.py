@@ -1,0 +1,117 @@
+"""`--nproc`: the same command in several processes, started by what `torchrun` is made of.
+
+Each of them finds its rank in the environment, as under `torchrun -m nasdsl run …`. This process
+computes nothing; it waits, starts all anew after a failure where it is asked to, and says how it
+went.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nasdsl.cli.boundary import OK, STOPPED, USAGE, WRONG, Failure, say
+
+#: What `torchrun` tells every process that it starts.
+_TOLD = "TORCHELASTIC_RUN_ID"
+
+
+def is_rank(given: Mapping[str, str]) -> bool:
+    """Whether this process is one of several that `torchrun` or `--nproc` started."""
+    return "RANK" in given and "WORLD_SIZE" in given
+
+
+def stopped(given: Mapping[str, str]) -> int:
+    """The exit code of a process that was stopped.
+
+    `torchrun` takes any but 0 for a failure, after which it would start the process again.
+    """
+    return OK if _TOLD in given else STOPPED
+
+
+def launch(nproc: int, max_restarts: int, place: Path, named: bool) -> None:
+    """Run this command in `nproc` processes in the run folder `place`, and wait for them.
+
+    `named`: the command names the folder itself. Raises Failure where a process failed, and
+    SystemExit where they were stopped.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    # Its reports are of its own workings; how a rank failed is said below.
+    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=nproc,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=max_restarts,
+    )
+    command = ["-m", "nasdsl", *sys.argv[1:], *([] if named else ["--out", str(place)])]
+    try:
+        elastic_launch(config, sys.executable)(*command)
+    except ChildFailedError as error:
+        lost = [_how(rank, failure) for rank, failure in sorted(error.failures.items())]
+        raise Failure(f"{'; '.join(lost)}. Go on with: nasdsl run {place} --resume") from None
+    except SignalException:
+        say(f"stopped; go on with: nasdsl run {place} --resume")
+        raise SystemExit(STOPPED) from None
+    if _status(place) == "stopped":
+        raise SystemExit(STOPPED)
+
+
+def _how(rank: int, failure: Any) -> str:
+    """How a process ended."""
+    code = failure.exitcode
+    return f"rank {rank} was killed by signal {-code}" if code < 0 else f"rank {rank} failed"
+
+
+def _status(place: Path) -> str | None:
+    from nasdsl.training.record import RunError, RunFolder
+
+    try:
+        found: str | None = RunFolder(place).read("run.json").get("status")
+    except RunError:
+        return None
+    return found
+
+
+@contextmanager
+def beside(rank: int) -> Iterator[None]:
+    """What a rank but the first does: it does not talk, and only its own failures are told."""
+    from nasdsl.oneshot.ranks.world import Elsewhere
+    from nasdsl.training.agreement import Disagreed
+
+    if rank == 0:
+        yield
+        return
+    click.get_current_context().find_root().params["quiet"] = True
+    try:
+        yield
+    except (Elsewhere, Disagreed):
+        # Said by another rank.
+        raise SystemExit(WRONG) from None
+
+
+def world_here(nproc: int | None, batch_norm: str) -> Any:
+    """The world of this process, or the one it is to start. Raises WorldError, Failure."""
+    from nasdsl.oneshot.ranks.world import World, from_environment, under
+
+    found = from_environment(os.environ)
+    if found is None:
+        size = nproc or 1
+        return World(size=size, local_size=size, batch_norm=batch_norm)
+    if nproc not in (None, found.local_size):
+        raise Failure(f"--nproc {nproc}, but {found.local_size} were started here", USAGE)
+    return under(found, batch_norm)
