@@ -86,7 +86,7 @@ def drive(
                 last = ended and (epoch + 1 == task.epochs or task.finished)
                 if last or (ended and (epoch + 1) % every == 0):
                     kept.save(task, epoch + 1, 0)
-                elif ended:
+                elif ended and world.several:
                     agree(task.state(), world, f"after epoch {epoch + 1}")
                 seconds = time.perf_counter() - began
                 if watch is not None and world.writes:

@@ -279,31 +279,9 @@ def execute(
     space = plan.space()
     found = _done(folder, "result.json", _outputs(plan.recipe), world)
     if found is None:
-        search: Search | StandAlone
-        if stand_alone(plan.recipe):
-            search = StandAlone(
-                space,
-                plan.recipe,
-                plan.train,
-                prepared,
-                seed=plan.seed,
-                device=options.device,
-                limits=plan.limits(),
-                world=world,
-            )
-        else:
-            search = Search(
-                space,
-                plan.recipe,
-                prepared,
-                seed=plan.seed,
-                device=options.device,
-                space_of=lambda network: plan.space(network=network),
-                limits=plan.limits(),
-                profile=options.runs_as,
-                capture=CudaCapture(torch.device(options.device)) if options.cuda_graph else None,
-                world=world,
-            )
+        # Every rank finds the same mistakes; one of them says so.
+        with world.together():
+            search = _search(plan, prepared, options)
         seen = watch
         measured = events.wanted(plan.recipe) and events.available()
         if folder is not None and world.writes and measured:
@@ -328,6 +306,33 @@ def execute(
     if folder is not None and world.writes:
         folder.update(status="done", ended=record.now())
     return Outcome(genotype, found["text"], found, outcome)
+
+
+def _search(plan: Plan, prepared: inputs.Inputs, options: Options) -> Search | StandAlone:
+    """The search of a plan, at its beginning."""
+    if stand_alone(plan.recipe):
+        return StandAlone(
+            plan.space(),
+            plan.recipe,
+            plan.train,
+            prepared,
+            seed=plan.seed,
+            device=options.device,
+            limits=plan.limits(),
+            world=options.world,
+        )
+    return Search(
+        plan.space(),
+        plan.recipe,
+        prepared,
+        seed=plan.seed,
+        device=options.device,
+        space_of=lambda network: plan.space(network=network),
+        limits=plan.limits(),
+        profile=options.runs_as,
+        capture=CudaCapture(torch.device(options.device)) if options.cuda_graph else None,
+        world=options.world,
+    )
 
 
 def searched(plan: Plan, found: Mapping[str, Any]) -> Space:
@@ -393,9 +398,10 @@ def retrain(
     if before is not None:
         return before
     space = plan.space(genotype)
-    task = Retrain(
-        space.target, plan.train, prepared, seed=plan.seed, device=options.device, world=world
-    )
+    with world.together():
+        task = Retrain(
+            space.target, plan.train, prepared, seed=plan.seed, device=options.device, world=world
+        )
     place = folder.path / "retrain" if folder is not None else None
     drive(task, folder=place, watch=watch, wall_limit=options.wall_limit, tell=tell, world=world)
     loss, accuracy = task.measure("test")

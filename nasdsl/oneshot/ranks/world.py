@@ -6,6 +6,7 @@ of one process is the default everywhere, and uses nothing of `torch.distributed
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -174,7 +175,8 @@ def reaching() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        said = str(error).strip().splitlines()
+        # The backend begins with a place in its sources and ends with advice.
+        said = re.sub(r"^\[[^]]*\] *", "", str(error).strip()).split(". ")[0].splitlines()
         raise RankLost(
             f"another rank does not answer any more ({said[0][:160] if said else 'no reason'})"
         ) from error
