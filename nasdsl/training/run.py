@@ -65,11 +65,11 @@ class Options:
     def runs_as(self) -> str:
         """The profile that supernets run under.
 
-        Synchronised batch-norms normalise between operators, where kernels of other profiles
-        normalise inside: then the graph runs as it is emitted.
+        Synchronised batch-norms ask the other ranks between operators, where kernels of other
+        profiles normalise inside. Then it is `launch`, which normalises most in one message.
         """
         joint = self.world.several and self.world.batch_norm == SYNCHRONISED
-        return "reference" if joint else self.profile
+        return "launch" if joint and self.profile != "reference" else self.profile
 
 
 @dataclass(frozen=True, slots=True)

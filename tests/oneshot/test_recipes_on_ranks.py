@@ -38,7 +38,7 @@ def ran(world, made):
     else:
         task = Search(
             made.space(), made.recipe, given, seed=0, device="cpu",
-            space_of=lambda network: made.space(network=network), world=world,
+            space_of=lambda network: made.space(network=network), profile="launch", world=world,
         )  # fmt: skip
     records = drive(task, folder=None, world=world)
     return held(task), [numbers(r) for r in records], task.result()

@@ -159,9 +159,14 @@ def mix_of(space):
     }
 
 
-def test_twenty_steps_of_a_search_on_two_ranks_are_those_of_one_process(tmp_path):
-    expected, records, result = searching(ALONE)
-    ranks = together(searching, 2, tmp_path)
+@pytest.mark.parametrize(
+    ("recipe", "profile", "steps"),
+    [("soft", "reference", 20), ("soft", "launch", 4), ("hard", "launch", 4)],
+)
+def test_steps_of_a_search_on_two_ranks_are_those_of_one_process(recipe, profile, steps, tmp_path):
+    n = 4 * 8 * max(1, steps // 2)  # two epochs
+    expected, records, result = searching(ALONE, recipe, n, steps, profile)
+    ranks = together(searching, 2, tmp_path, recipe, n, steps, profile)
     for found, logged, ended in ranks:
         close(found, expected, 1e-9)
         np.testing.assert_allclose(numbers(logged), numbers(records), atol=1e-9)

@@ -94,7 +94,8 @@ def test_an_environment_that_describes_a_world():
 
 def test_a_profile_that_normalises_inside_gives_way_to_synchronised_norms():
     assert Options(profile="balanced").runs_as == "balanced"
-    assert Options(profile="balanced", world=World(size=2)).runs_as == "reference"
+    assert Options(profile="balanced", world=World(size=2)).runs_as == "launch"
+    assert Options(profile="reference", world=World(size=2)).runs_as == "reference"
     local = World(size=2, batch_norm="local")
     assert Options(profile="balanced", world=local).runs_as == "balanced"
 
@@ -194,3 +195,20 @@ def test_a_mistake_is_said_once(tmp_path):
     assert code == 1
     assert error.count("a batch of 3 leaves some of 2 ranks fewer than two images") == 1
     assert "Traceback" not in error
+
+
+@pytest.mark.slow
+def test_torchrun_starts_the_same_run(tmp_path):
+    given = command(tmp_path, "--out", tmp_path / "run", "--wall-limit", 0.01, "--threads", 1)
+    agent = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    made = subprocess.run(
+        [sys.executable, *agent, "-m", "nasdsl", "run", *given],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    # Nothing failed, so there is nothing to start again.
+    assert made.returncode == 0, made.stderr
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "stopped"
+    assert (tmp_path / "run" / "checkpoint" / "latest").read_text() == "epoch-0-step-1"

@@ -71,7 +71,8 @@ def synchronised(world: World) -> AbstractContextManager[Any]:
     """Inside, batch-norms of a forward pass see the images of all ranks, if the world says so.
 
     Whatever calls `torch.nn.functional.batch_norm` is reached: modules of every kind, and graphs
-    whose modules are opened; not kernels that normalise inside.
+    whose modules are opened (the profiles `reference` and `launch`); not kernels that normalise
+    inside.
     """
     if world.several and world.batch_norm == SYNCHRONISED:
         return _Synchronised()
