@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -43,37 +45,44 @@ def launch(nproc: int, max_restarts: int, place: Path, named: bool) -> None:
     `named`: the command names the folder itself. Raises Failure where a process failed, and
     SystemExit where they were stopped.
     """
-    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     # Its reports are of its own workings; how a rank failed is said below.
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=nproc,
-        run_id=uuid.uuid4().hex,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        max_restarts=max_restarts,
-    )
     command = ["-m", "nasdsl", *sys.argv[1:], *([] if named else ["--out", str(place)])]
-    try:
-        elastic_launch(config, sys.executable)(*command)
-    except ChildFailedError as error:
-        lost = [_how(rank, failure) for rank, failure in sorted(error.failures.items())]
-        raise Failure(f"{'; '.join(lost)}. Go on with: nasdsl run {place} --resume") from None
-    except SignalException:
-        say(f"stopped; go on with: nasdsl run {place} --resume")
-        raise SystemExit(STOPPED) from None
+    again = f"go on with: nasdsl run {place} --resume --nproc {nproc}"
+    with TemporaryDirectory() as logs:
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=nproc,
+            logs_specs=DefaultLogsSpecs(log_dir=logs),
+            run_id=uuid.uuid4().hex,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            max_restarts=max_restarts,
+        )
+        try:
+            elastic_launch(config, sys.executable)(*command)
+        except ChildFailedError as error:
+            ended = {rank: f.exitcode for rank, f in sorted(error.failures.items())}
+            # After a failure the others are asked to end; that is no news.
+            failed = {r: c for r, c in ended.items() if c != -signal.SIGTERM} or ended
+            said = [_how(rank, code) for rank, code in failed.items()]
+            said += [again] if (place / "run.json").is_file() else []
+            code = max(WRONG, *failed.values())
+            raise Failure("; ".join(said), code) from None
+        except SignalException:
+            say(f"stopped; {again}")
+            raise SystemExit(STOPPED) from None
     if _status(place) == "stopped":
         raise SystemExit(STOPPED)
 
 
-def _how(rank: int, failure: Any) -> str:
+def _how(rank: int, code: int) -> str:
     """How a process ended."""
-    code = failure.exitcode
     return f"rank {rank} was killed by signal {-code}" if code < 0 else f"rank {rank} failed"
 
 

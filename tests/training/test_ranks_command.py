@@ -142,8 +142,8 @@ def test_a_killed_rank_ends_the_run_which_goes_on_by_the_same_command(tmp_path):
     os.kill(children(process)[1], signal.SIGKILL)
     code, _, error = ended(process)
     assert code == 1
-    assert "rank 1 was killed by signal 9" in error
-    assert f"nasdsl run {tmp_path / 'run'} --resume" in error
+    again = f"go on with: nasdsl run {tmp_path / 'run'} --resume --nproc 2"
+    assert f"rank 1 was killed by signal 9; {again}" in error
     assert "Traceback" not in error
     code, _, error = ended(start(*command(tmp_path, "--out", tmp_path / "run", "--nproc", 2)))
     assert code == 0, error
