@@ -12,9 +12,8 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -31,7 +30,7 @@ def is_rank(given: Mapping[str, str]) -> bool:
     return "RANK" in given and "WORLD_SIZE" in given
 
 
-def stopped(given: Mapping[str, str]) -> int:
+def stop_code(given: Mapping[str, str]) -> int:
     """The exit code of a process that was stopped.
 
     `torchrun` takes any but 0 for a failure, after which it would start the process again.
@@ -39,10 +38,36 @@ def stopped(given: Mapping[str, str]) -> int:
     return OK if _TOLD in given else STOPPED
 
 
-def launch(nproc: int, max_restarts: int, place: Path, named: bool) -> None:
-    """Run this command in `nproc` processes in the run folder `place`, and wait for them.
+def options(f: Any) -> Any:
+    """The options of commands that several processes carry out."""
+    for option in (
+        click.option("--batch-norm", type=click.Choice(["synchronised", "local"]),
+                     help="What batch-norms of several processes see in a step: the batch, which is "
+                     "what one process computes but slower, or their part of it [default: "
+                     "synchronised; of a run folder: its own]."),
+        click.option("--max-restarts", type=click.IntRange(0), default=0, metavar="N",
+                     help="With --nproc: start again so often after a failure, from the last "
+                     "checkpoint."),
+        click.option("--nproc", type=click.IntRange(1), metavar="N",
+                     help="Processes that make every step together, each with its part of every "
+                     "batch (over several machines: `torchrun -m nasdsl …`)."),
+    ):  # fmt: skip
+        f = option(f)
+    return f
 
-    `named`: the command names the folder itself. Raises Failure where a process failed, and
+
+def launch(
+    nproc: int,
+    max_restarts: int,
+    more: Sequence[str],
+    *,
+    again: str,
+    begun: Callable[[], bool],
+    stopped: Callable[[], bool],
+) -> None:
+    """Run this command, with `more` arguments, in `nproc` processes, and wait for them.
+
+    `again` says how to go on with what was `begun`. Raises Failure where a process failed, and
     SystemExit where they were stopped.
     """
     from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
@@ -51,8 +76,7 @@ def launch(nproc: int, max_restarts: int, place: Path, named: bool) -> None:
 
     # Its reports are of its own workings; how a rank failed is said below.
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
-    command = ["-m", "nasdsl", *sys.argv[1:], *([] if named else ["--out", str(place)])]
-    again = f"go on with: nasdsl run {place} --resume --nproc {nproc}"
+    command = ["-m", "nasdsl", *sys.argv[1:], *more]
     with TemporaryDirectory() as logs:
         config = LaunchConfig(
             min_nodes=1,
@@ -71,29 +95,19 @@ def launch(nproc: int, max_restarts: int, place: Path, named: bool) -> None:
             # After a failure the others are asked to end; that is no news.
             failed = {r: c for r, c in ended.items() if c != -signal.SIGTERM} or ended
             said = [_how(rank, code) for rank, code in failed.items()]
-            said += [again] if (place / "run.json").is_file() else []
+            said += [again] if begun() else []
             code = max(WRONG, *failed.values())
             raise Failure("; ".join(said), code) from None
         except SignalException:
             say(f"stopped; {again}")
             raise SystemExit(STOPPED) from None
-    if _status(place) == "stopped":
+    if stopped():
         raise SystemExit(STOPPED)
 
 
 def _how(rank: int, code: int) -> str:
     """How a process ended."""
     return f"rank {rank} was killed by signal {-code}" if code < 0 else f"rank {rank} failed"
-
-
-def _status(place: Path) -> str | None:
-    from nasdsl.training.record import RunError, RunFolder
-
-    try:
-        found: str | None = RunFolder(place).read("run.json").get("status")
-    except RunError:
-        return None
-    return found
 
 
 @contextmanager

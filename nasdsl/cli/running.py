@@ -1,4 +1,4 @@
-"""`run` and `retrain`."""
+"""`run`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from nasdsl.cli import given, plugged, ranks
+from nasdsl.cli import plugged, ranks
 from nasdsl.cli.boundary import Failure, guarded, say, warn, width
 
 #: Those of `nasdsl.fusion.profile`, which is not loaded for `--help`.
@@ -30,7 +30,8 @@ def pairs(
     return found
 
 
-def _shared(f: Any) -> Any:
+def shared(f: Any) -> Any:
+    """The options of every command that trains."""
     for option in (
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."),
         click.option("--threads", type=click.IntRange(1), help="CPU threads [default: 1 for small networks, else all cores]."),
@@ -64,15 +65,7 @@ def _shared(f: Any) -> Any:
 @click.option("--compile", "profile", flag_value="compiled",
               help="The same as --profile compiled: torch.compile for each distinct cell, minutes "
               "before the first step.")  # fmt: skip
-@click.option("--nproc", type=click.IntRange(1), metavar="N",
-              help="Processes that make every step together, each with its part of every batch "
-              "(`torchrun -m nasdsl run …` over several machines).")  # fmt: skip
-@click.option("--max-restarts", type=click.IntRange(0), default=0, metavar="N",
-              help="With --nproc: start again so often after a failure, from the last checkpoint.")  # fmt: skip
-@click.option("--batch-norm", type=click.Choice(["synchronised", "local"]),
-              help="What batch-norms of several processes see in a step: the batch, which is what one "
-              "process computes but slower, or their part of it "
-              "[default: synchronised; of a run folder: its own].")  # fmt: skip
+@ranks.options
 @plugged.option
 @click.option("--resume", is_flag=True, help="TARGET is a run folder; go on where it stopped.")
 @click.option("--accept-changes", is_flag=True,
@@ -82,7 +75,7 @@ def _shared(f: Any) -> Any:
 @click.option("--dry-run", is_flag=True, help="Say what would be run; write nothing.")
 @click.option("--wall-limit", type=float, metavar="SECONDS",
               help="Stop with a checkpoint after so many seconds.")  # fmt: skip
-@_shared
+@shared
 @guarded
 def run(
     target: str,
@@ -211,7 +204,15 @@ def _execute(
     names = plan.items
     place = named or record.fresh(Path("runs"), names["space"].name, names["recipe"].name)
     if world.several and not ranks.is_rank(os.environ):
-        ranks.launch(world.size, max_restarts, place, named is not None)
+        folder = record.RunFolder(place)
+        ranks.launch(
+            world.size,
+            max_restarts,
+            [] if named else ["--out", str(place)],
+            again=f"go on with: nasdsl run {place} --resume --nproc {world.size}",
+            begun=lambda: folder.has("run.json"),
+            stopped=lambda: folder.read("run.json").get("status") == "stopped",
+        )
         return
     with ranks.beside(world.rank), joined(world, options.device), ExitStack() as stack:
         with world.together():
@@ -324,7 +325,7 @@ def _carry_out(
         try:
             runs.execute(plan, prepared, folder, options)
         except Stopped:
-            raise SystemExit(ranks.stopped(os.environ)) from None
+            raise SystemExit(ranks.stop_code(os.environ)) from None
         return
     settings = dict(lines(folder.read("run.json")))
     tracked = opened(track, OPENERS, folder.path, folder.path.name, settings, warn)
@@ -337,7 +338,7 @@ def _carry_out(
         tracked.end("stopped", {})
         folder.update(status="stopped")
         say(f"{stopped}; go on with: nasdsl run {folder.path} --resume")
-        raise SystemExit(ranks.stopped(os.environ)) from None
+        raise SystemExit(ranks.stop_code(os.environ)) from None
     except BaseException as error:
         with suppress(OSError, ValueError):  # what went wrong may be the disk
             folder.update(status="failed")
@@ -481,78 +482,3 @@ def _describe(plan: Any, form: str) -> None:
                 click.echo(f"  {key:14} {wrap(str(shown), 17)}")
         else:
             click.echo(f"{name:16} {value}")
-
-
-@click.command()
-@click.argument("run_folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--genotype", "text", help="Another genotype: text, file, or published name.")
-@click.option("--train", help="Other training settings, bundled or a file.")
-@click.option("--set", "changes", multiple=True, callback=pairs, metavar="SLOT=VALUE",
-              help="epochs, batch.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), help="Another seed.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=False,
-              help="Folder for this retraining [default: RUN/retrain-N].")  # fmt: skip
-@_shared
-@guarded
-def retrain(
-    run_folder: Path,
-    text: str | None,
-    train: str | None,
-    changes: dict[str, str],
-    seed: int | None,
-    out: Path | None,
-    device: str,
-    threads: int | None,
-    data_dir: Path | None,
-    form: str,
-) -> None:
-    """Retrain the genotype of RUN_FOLDER, with other settings or another genotype."""
-    from dataclasses import replace
-
-    import torch
-
-    from nasdsl.cli.progress import Progress
-    from nasdsl.ir.formats import forms
-    from nasdsl.ir.genotype import loads
-    from nasdsl.training import plan as plans
-    from nasdsl.training import record
-    from nasdsl.training import run as runs
-    from nasdsl.training.archive import reopen
-    from nasdsl.training.data import inputs
-    from nasdsl.training.lock import held
-
-    source = record.RunFolder(run_folder)
-    plan = reopen(source)
-    if train is not None or changes:
-        items = dict(plan.items)
-        if train is not None:
-            items["train"] = plans.find("train", train, plan.items["space"].loaded)
-        merged = {**plan.changes, **{f"train.{k}": v for k, v in changes.items()}}
-        plan = plans.make_from_items(
-            items, parameters=plan.parameters, changes=merged, seed=plan.seed
-        )
-    if seed is not None:
-        plan = replace(plan, seed=seed)
-    space = plan.space()
-    if text is not None:
-        genotype = forms.parse(given.text_of(text), space)
-    else:
-        genotype = loads(json.dumps(source.read("genotype.json")))
-    torch.set_num_threads(threads or runs.threads_for(plan))
-    options = runs.Options(device=runs.device_of(device), data_dir=data_dir)
-    prepared = inputs.prepare(plan.dataset, plan.split, data_dir=data_dir, device=options.device)
-    runs.check_fit(plan, prepared)
-    n = 1
-    while out is None and (run_folder / f"retrain-{n}").exists():
-        n += 1
-    folder = record.RunFolder(out or run_folder / f"retrain-{n}")
-    quiet = bool(click.get_current_context().find_root().params.get("quiet"))
-    with held(folder.path), Progress(quiet=quiet) as progress:
-        found = runs.retrain(plan, prepared, genotype, folder, options, progress, warn)
-        folder.write("genotype.json", genotype.as_json())
-    if form == "json":
-        click.echo(json.dumps({"schema": 1, "folder": str(folder.path), **found}, indent=1))
-        return
-    click.echo(f"retrained  {found['test']['accuracy']:.2f} % on held-out test images "
-               f"({found['params']:,} parameters)")  # fmt: skip
-    click.echo(f"folder     {folder.path}")

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from small_trust import TEXT, same
 
 from nasdsl.cli.main import cli
-from nasdsl.cli.ranks import stopped
+from nasdsl.cli.ranks import stop_code
 from nasdsl.oneshot.ranks.world import World, WorldError, from_environment, under
 from nasdsl.training.run import Options
 
@@ -34,10 +34,10 @@ def command(tmp_path, *more):
 
 
 def start(*args):
-    """`nasdsl run` as a process with processes of its own."""
+    """A command as a process with processes of its own."""
     kept = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE")}
     return subprocess.Popen(
-        [sys.executable, "-m", "nasdsl", "run", *map(str, args), "--threads", "1"],
+        [sys.executable, "-m", "nasdsl", *map(str, args), "--threads", "1"],
         env={**kept, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -101,8 +101,8 @@ def test_a_profile_that_normalises_inside_gives_way_to_synchronised_norms():
 
 
 def test_a_stopped_rank_is_no_failure_to_what_would_start_it_again():
-    assert stopped({}) == 130
-    assert stopped({"TORCHELASTIC_RUN_ID": "1"}) == 0
+    assert stop_code({}) == 130
+    assert stop_code({"TORCHELASTIC_RUN_ID": "1"}) == 0
 
 
 @pytest.mark.parametrize(
@@ -131,13 +131,13 @@ def test_what_several_ranks_do_not_run(options, environment, message, code, tmp_
 @pytest.mark.slow
 def test_a_killed_rank_ends_the_run_which_goes_on_by_the_same_command(tmp_path):
     whole = command(tmp_path, "--out", tmp_path / "whole", "--nproc", 2)
-    code, out, error = ended(start(*whole))
+    code, out, error = ended(start("run", *whole))
     assert code == 0, error
     assert "2 ranks on cpu, batch-norm synchronised" in error
     assert out.count("genotype   ") == 1
     assert json.loads((tmp_path / "whole" / "run.json").read_text())["ranks"] == 2
 
-    process = start(*command(tmp_path, "--out", tmp_path / "run", "--nproc", 2))
+    process = start("run", *command(tmp_path, "--out", tmp_path / "run", "--nproc", 2))
     wait_for(tmp_path / "run" / "checkpoint" / "epoch-1-step-0", process)
     os.kill(children(process)[1], signal.SIGKILL)
     code, _, error = ended(process)
@@ -145,7 +145,9 @@ def test_a_killed_rank_ends_the_run_which_goes_on_by_the_same_command(tmp_path):
     again = f"go on with: nasdsl run {tmp_path / 'run'} --resume --nproc 2"
     assert f"rank 1 was killed by signal 9; {again}" in error
     assert "Traceback" not in error
-    code, _, error = ended(start(*command(tmp_path, "--out", tmp_path / "run", "--nproc", 2)))
+    code, _, error = ended(
+        start("run", *command(tmp_path, "--out", tmp_path / "run", "--nproc", 2))
+    )
     assert code == 0, error
     same(tmp_path / "whole", tmp_path / "run")
 
@@ -153,7 +155,7 @@ def test_a_killed_rank_ends_the_run_which_goes_on_by_the_same_command(tmp_path):
 @pytest.mark.slow
 def test_ranks_are_started_again_where_that_is_asked_for(tmp_path):
     args = command(tmp_path, "--out", tmp_path / "run", "--nproc", 2, "--max-restarts", 1)
-    process = start(*args)
+    process = start("run", *args)
     wait_for(tmp_path / "run" / "checkpoint" / "epoch-1-step-0", process)
     os.kill(children(process)[0], signal.SIGKILL)
     code, _, error = ended(process)
@@ -166,14 +168,14 @@ def test_ranks_are_started_again_where_that_is_asked_for(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_all_ranks_behind_a_checkpoint(number, tmp_path):
-    process = start(*command(tmp_path, "--out", tmp_path / "run", "--nproc", 2))
+    process = start("run", *command(tmp_path, "--out", tmp_path / "run", "--nproc", 2))
     wait_for(tmp_path / "run" / "checkpoint" / "epoch-1-step-0", process)
     process.send_signal(number)
     code, _, error = ended(process)
     assert code == 130, error
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "stopped"
     # With another number of ranks, too.
-    code, _, error = ended(start(tmp_path / "run", "--resume"))
+    code, _, error = ended(start("run", tmp_path / "run", "--resume"))
     assert code == 0, error
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "done"
 
@@ -181,7 +183,7 @@ def test_a_signal_stops_all_ranks_behind_a_checkpoint(number, tmp_path):
 @pytest.mark.slow
 def test_a_limit_of_time_stops_all_ranks(tmp_path):
     given = ("--out", tmp_path / "run", "--nproc", 2, "--max-restarts", 2, "--wall-limit", 0.01)
-    code, _, error = ended(start(*command(tmp_path, *given)))
+    code, _, error = ended(start("run", *command(tmp_path, *given)))
     assert code == 130, error
     assert (tmp_path / "run" / "checkpoint" / "latest").read_text() == "epoch-0-step-1"
     assert error.count("stopped in epoch 1 of 3") == 1
@@ -190,7 +192,9 @@ def test_a_limit_of_time_stops_all_ranks(tmp_path):
 @pytest.mark.slow
 def test_a_mistake_is_said_once(tmp_path):
     code, _, error = ended(
-        start(*command(tmp_path, "--out", tmp_path / "run", "--nproc", 2, "--set", "batch=3"))
+        start(
+            "run", *command(tmp_path, "--out", tmp_path / "run", "--nproc", 2, "--set", "batch=3")
+        )
     )
     assert code == 1
     assert error.count("a batch of 3 leaves some of 2 ranks fewer than two images") == 1
@@ -212,3 +216,28 @@ def test_torchrun_starts_the_same_run(tmp_path):
     assert made.returncode == 0, made.stderr
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "stopped"
     assert (tmp_path / "run" / "checkpoint" / "latest").read_text() == "epoch-0-step-1"
+
+
+@pytest.mark.slow
+def test_a_retraining_on_two_ranks_is_stopped_and_goes_on(tmp_path):
+    once = [*command(tmp_path, "--out", tmp_path / "run", "--threads", 1), "--set", "epochs=1"]
+    assert CliRunner().invoke(cli, ["-q", "run", *once, "--no-retrain"]).exit_code == 0
+    whole = ["retrain", tmp_path / "run", "--set", "batch=8", "--set", "epochs=6"]
+    result = CliRunner().invoke(cli, [*map(str, whole), "--threads", "1"])
+    assert result.exit_code == 0, result.output
+    several = [*whole, "--out", tmp_path / "two", "--nproc", 2]
+    process = start(*several)
+    wait_for(tmp_path / "two" / "retrain" / "checkpoint" / "epoch-1-step-0", process)
+    process.send_signal(signal.SIGINT)
+    code, _, error = ended(process)
+    assert code == 130, error
+    assert "go on with the same command" in error
+    code, out, error = ended(start(*several))
+    assert code == 0, error
+    assert out.count("retrained  ") == 1
+    one, two = (
+        json.loads((place / "retrain" / "result.json").read_text())
+        for place in (tmp_path / "run" / "retrain-1", tmp_path / "two")
+    )
+    assert two["test"]["loss"] == pytest.approx(one["test"]["loss"], rel=1e-2)
+    assert two["genotype"] == one["genotype"]
