@@ -2,6 +2,9 @@
 
 A step rule owns the whole update through a Session; every other part sees the same one. Nothing
 here waits for the device, except a one-hot sampler for its picks.
+
+With several ranks a batch is this rank's part of it, and so are logits. `loss` is that of the whole
+batch, on every rank the same, and so are its gradients: rules need not know of ranks.
 """
 
 from __future__ import annotations
@@ -22,6 +25,9 @@ from nasdsl.oneshot.arch import ArchParameters
 from nasdsl.oneshot.held import Held
 from nasdsl.oneshot.metrics import Meter
 from nasdsl.oneshot.parts import ARCH, WEIGHTS, Parts
+from nasdsl.oneshot.ranks import pair
+from nasdsl.oneshot.ranks.batch_norm import synchronised
+from nasdsl.oneshot.ranks.world import ALONE, World
 from nasdsl.oneshot.samplers.sample import Sample
 
 Batch = tuple[Tensor, Tensor]
@@ -95,6 +101,8 @@ class Session:
     heat: Tensor | None = None
     #: The first batch of `train` or `valid`, beside the streams, for measurements.
     probe: Callable[[str], Batch] = _no_probe
+    #: The ranks that make the steps of this session together.
+    world: World = ALONE
 
     # ---- time
 
@@ -167,6 +175,8 @@ class Session:
             return None
         shape = len(self.supernet.droppable), int(self.recipe.get("batch"))
         keep = torch.rand(shape, generator=self.noise) < 1 - p
+        # Drawn for the whole batch, so that they do not depend on the number of ranks.
+        keep = keep[:, self.world.part(shape[1])]
         like = next(iter(self.weights.values()))
         return keep.to(like) * (1 / (1 - p) if p < 1 else 0.0)
 
@@ -197,19 +207,41 @@ class Session:
         """Logits; with `weights` those stand in for the supernet's parameters."""
         if x.dim() == 4:
             x = x.contiguous(memory_format=self.layout)
-        if weights is None:
-            logits: Tensor = self.supernet(x, sample.mix, sample.pick, sample.keep)
-            return logits
-        result: Tensor = torch.func.functional_call(
-            self.supernet, dict(weights), (x, sample.mix, sample.pick, sample.keep)
-        )
+        mix = sample.mix
+        if self.world.several and torch.is_grad_enabled():
+            mix, weights = self._enter(mix, weights)
+        with synchronised(self.world):
+            if weights is None:
+                logits: Tensor = self.supernet(x, mix, sample.pick, sample.keep)
+                return logits
+            result: Tensor = torch.func.functional_call(
+                self.supernet, dict(weights), (x, mix, sample.pick, sample.keep)
+            )
         return result
 
+    def _enter(
+        self, mix: dict[str, Tensor], weights: Mapping[str, Tensor] | None
+    ) -> tuple[dict[str, Tensor], Mapping[str, Tensor] | None]:
+        """Mix and weights as this rank's part of the batch sees them."""
+        if weights is None and any(w.requires_grad for w in self.weights.values()):
+            weights = self.weights
+        return pair.enter(mix), None if weights is None else pair.enter(weights)
+
     def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """The loss of the recipe, without penalties."""
+        """The loss of the recipe over the whole batch, without penalties."""
+        if not self.world.several:
+            return self.own_loss(logits, y)
+        total = F.cross_entropy(logits, y, reduction="sum", label_smoothing=self._smoothing)
+        return pair.mean(total, len(y))
+
+    def own_loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        """The same loss over what this rank holds: for batches that every rank takes whole."""
+        return F.cross_entropy(logits, y, label_smoothing=self._smoothing)
+
+    @property
+    def _smoothing(self) -> float:
         component = self.recipe.get("loss")
-        smoothing = float(component.get("smoothing")) if component is not None else 0.0
-        return F.cross_entropy(logits, y, label_smoothing=smoothing)
+        return float(component.get("smoothing")) if component is not None else 0.0
 
     def penalized(
         self, loss: Tensor, sample: Sample, alphas: Mapping[str, Tensor] | None = None

@@ -13,7 +13,7 @@ from nasdsl.training.record import RunFolder
 #: What decides a run; the rest of an order says where and when it was begun.
 DECIDES = (
     "items", "parameters", "changes", "seed", "space_digest", "recipe", "train", "split",
-    "fingerprints", "data", "plugins",
+    "fingerprints", "data", "plugins", "batch_norm",
 )  # fmt: skip
 #: More lines of a difference than this help nobody.
 _LINES = 60

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
+from nasdsl.oneshot.ranks.world import ALONE, World
 from nasdsl.training.task import Task
 
 
@@ -54,8 +55,11 @@ def largest(trial: Callable[[int], None], below: int) -> int:
 
 
 @contextmanager
-def room(task: Task) -> Iterator[None]:
-    """Where a step finds no memory, find out what would fit. Raises TooLarge."""
+def room(task: Task, world: World = ALONE) -> Iterator[None]:
+    """Where a step finds no memory, find out what would fit. Raises TooLarge.
+
+    Of several ranks one may have found none; the others wait for it, so that nothing is tried.
+    """
     try:
         yield
         return
@@ -65,6 +69,11 @@ def room(task: Task) -> Iterator[None]:
         first = str(error).splitlines()[0] if str(error) else "no memory is left"
     # Outside of the handler: the error holds on to what the step had allocated.
     batch = task.batch
+    if world.several:
+        raise TooLarge(
+            f"rank {world.rank}: its part of a batch of {batch} does not fit into memory ({first}); "
+            f"make the batch smaller (--set {task.setting}=…), or take more ranks"
+        )
     found = largest(task.trial, batch)
     advice = (
         f"the largest batch that fits is {found}: --set {task.setting}={found}"

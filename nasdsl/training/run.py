@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import sys
@@ -16,6 +17,7 @@ import torch
 from safetensors.torch import save
 
 from nasdsl.codegen.supernet import check_executable
+from nasdsl.fusion.profile import COMPILED
 from nasdsl.ir import cost
 from nasdsl.ir.config import Component, Pipeline, Settings, show
 from nasdsl.ir.formats import forms
@@ -25,10 +27,12 @@ from nasdsl.ir.space import Space
 from nasdsl.oneshot import edits, entangle
 from nasdsl.oneshot.compose import compose
 from nasdsl.oneshot.phases import phases_of
+from nasdsl.oneshot.ranks.world import ALONE, LOCAL, SYNCHRONISED, World
 from nasdsl.oneshot.samplers.table import sampler as sampler_of
 from nasdsl.passes.edges import PassError
 from nasdsl.training import events, record
 from nasdsl.training import plan as plans
+from nasdsl.training.agreement import same_data
 from nasdsl.training.archive import archive, used
 from nasdsl.training.captured import CudaCapture, unfit
 from nasdsl.training.data import inputs
@@ -54,6 +58,18 @@ class Options:
     wall_limit: float | None = None
     #: Whether the steps of the search are recorded as a CUDA graph, see `nasdsl.training.captured`.
     cuda_graph: bool = False
+    #: The ranks that make the run together; the first of them writes it.
+    world: World = ALONE
+
+    @property
+    def runs_as(self) -> str:
+        """The profile that supernets run under.
+
+        Synchronised batch-norms ask the other ranks between operators, where kernels of other
+        profiles normalise inside. Then it is `launch`, which normalises most in one message.
+        """
+        joint = self.world.several and self.world.batch_norm == SYNCHRONISED
+        return "launch" if joint and self.profile != "reference" else self.profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +82,29 @@ class Outcome:
     retrain: dict[str, Any] | None
 
 
-def device_of(wanted: str) -> str:
-    """`auto` is CUDA where there is one. Raises PlanError for a device that is not there."""
+def device_of(wanted: str, world: World = ALONE) -> str:
+    """`auto` is CUDA where there is one. Raises PlanError for a device that is not there.
+
+    Every rank has a CUDA device of its own.
+    """
     if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if world.several and wanted.startswith("cuda:"):
+        raise plans.PlanError(
+            f"{world.size} ranks cannot share {wanted}; `--device cuda` gives each one"
+        )
     if wanted.startswith("cuda") and not torch.cuda.is_available():
         raise plans.PlanError("no CUDA device was found; `--device auto` takes the CPU")
     try:
         torch.device(wanted)
     except RuntimeError:
         raise plans.PlanError(f"unknown device `{wanted}`") from None
+    if world.several and wanted == "cuda":
+        if world.local_size > (count := torch.cuda.device_count()):
+            raise plans.PlanError(
+                f"{world.local_size} ranks need as many CUDA devices, not {count}"
+            )
+        return f"cuda:{world.local_rank}"
     return wanted
 
 
@@ -84,8 +113,9 @@ def device_of(wanted: str) -> str:
 SMALL_BATCH = 10**9
 
 
-def threads_for(plan: Plan) -> int:
-    """CPU threads a run takes by itself: one for small networks, else every core.
+def threads_for(plan: Plan, world: World = ALONE) -> int:
+    """CPU threads a run takes by itself: one for small networks, else every core, which the ranks
+    of a machine share.
 
     `OMP_NUM_THREADS` goes before. It is a function of the run alone, so equal runs stay equal.
     """
@@ -93,7 +123,7 @@ def threads_for(plan: Plan) -> int:
         return max(1, int(os.environ["OMP_NUM_THREADS"]))
     batch = plan.recipe.get("batch") or plan.train.get("batch")
     work = cost.of_network(plan.space().supernet).macs * int(batch)
-    return 1 if work < SMALL_BATCH else os.cpu_count() or 1
+    return 1 if work < SMALL_BATCH else max(1, (os.cpu_count() or 1) // world.local_size)
 
 
 def versions() -> dict[str, str]:
@@ -126,8 +156,11 @@ def order(plan: Plan, prepared: inputs.Inputs, options: Options) -> dict[str, An
             "shape": str(prepared.shape),
             "classes": prepared.classes,
         },
-        "device": options.device,
+        "device": torch.device(options.device).type if options.world.several else options.device,
         "profile": options.profile,
+        **({"ranks": options.world.size} if options.world.several else {}),
+        # Statistics of a rank's part of a batch: another run than one with those of the batch.
+        **({"batch_norm": LOCAL} if options.world.batch_norm == LOCAL else {}),
         **({"cuda_graph": True} if options.cuda_graph else {}),
         "threads": torch.get_num_threads(),
         "versions": versions(),
@@ -211,12 +244,20 @@ def check_capture(plan: Plan, options: Options) -> None:
     """Refuse to record steps that the host has a say in. Raises PlanError."""
     if not options.cuda_graph:
         return
+    if options.world.several:
+        raise plans.PlanError("--cuda-graph: the steps of several ranks are not recorded")
     if stand_alone(plan.recipe):
         raise plans.PlanError("--cuda-graph: this recipe trains architectures one by one")
     for phase in phases_of(plan.recipe):
         reason = unfit(phase.settings, compose(phase.settings), options.device)
         if reason is not None:
             raise plans.PlanError(f"--cuda-graph: {reason}")
+
+
+def check_ranks(options: Options) -> None:
+    """Refuse what several ranks do not run. Raises PlanError."""
+    if options.world.several and options.runs_as == COMPILED.name:
+        raise plans.PlanError(f"--profile {COMPILED.name}: compiled cells run in one process")
 
 
 def execute(
@@ -230,40 +271,23 @@ def execute(
     """Search, select, retrain. Goes on where an earlier attempt stopped.
 
     Results that were damaged since are made again from the last checkpoint; `tell` is told. Raises
-    Stopped, and what `drive` raises.
+    Stopped, and what `drive` raises. All ranks of a world execute together, with the same folder.
     """
     check_fit(plan, prepared)
     check_capture(plan, options)
+    check_ranks(options)
+    world = options.world
+    same_data(prepared, world)
     began = time.perf_counter()
     space = plan.space()
-    if folder is not None and folder.has("result.json") and folder.sound(*_outputs(plan.recipe)):
-        found = folder.read("result.json")
-    else:
-        search: Search | StandAlone
-        if stand_alone(plan.recipe):
-            search = StandAlone(
-                space,
-                plan.recipe,
-                plan.train,
-                prepared,
-                seed=plan.seed,
-                device=options.device,
-                limits=plan.limits(),
-            )
-        else:
-            search = Search(
-                space,
-                plan.recipe,
-                prepared,
-                seed=plan.seed,
-                device=options.device,
-                space_of=lambda network: plan.space(network=network),
-                limits=plan.limits(),
-                profile=options.profile,
-                capture=CudaCapture(torch.device(options.device)) if options.cuda_graph else None,
-            )
+    found = _done(folder, "result.json", _outputs(plan.recipe), world)
+    if found is None:
+        # Every rank finds the same mistakes; one of them says so.
+        with world.together():
+            search = _search(plan, prepared, options)
         seen = watch
-        if folder is not None and events.wanted(plan.recipe) and events.available():
+        measured = events.wanted(plan.recipe) and events.available()
+        if folder is not None and world.writes and measured:
             seen = events.events(folder.path / "events", watch)
         drive(
             search,
@@ -271,19 +295,47 @@ def execute(
             watch=seen,
             wall_limit=options.wall_limit,
             tell=tell,
+            world=world,
         )
         found = search.result()
         found["genotype"]["digest"] = digest(space)
         found["seconds"] = round(time.perf_counter() - began, 3)
-        if folder is not None:
+        if folder is not None and world.writes:
             _write_result(folder, found, search)
-    genotype = loads(_dumps(found["genotype"]))
+    genotype = loads(json.dumps(found["genotype"]))
     outcome = None
     if options.retrain:
         outcome = retrain(plan, prepared, genotype, folder, options, watch, tell)
-    if folder is not None:
+    if folder is not None and world.writes:
         folder.update(status="done", ended=record.now())
     return Outcome(genotype, found["text"], found, outcome)
+
+
+def _search(plan: Plan, prepared: inputs.Inputs, options: Options) -> Search | StandAlone:
+    """The search of a plan, at its beginning."""
+    if stand_alone(plan.recipe):
+        return StandAlone(
+            plan.space(),
+            plan.recipe,
+            plan.train,
+            prepared,
+            seed=plan.seed,
+            device=options.device,
+            limits=plan.limits(),
+            world=options.world,
+        )
+    return Search(
+        plan.space(),
+        plan.recipe,
+        prepared,
+        seed=plan.seed,
+        device=options.device,
+        space_of=lambda network: plan.space(network=network),
+        limits=plan.limits(),
+        profile=options.runs_as,
+        capture=CudaCapture(torch.device(options.device)) if options.cuda_graph else None,
+        world=options.world,
+    )
 
 
 def searched(plan: Plan, found: Mapping[str, Any]) -> Space:
@@ -294,10 +346,19 @@ def searched(plan: Plan, found: Mapping[str, Any]) -> Space:
     return edits.edited(space, phase.settings, structure["kept"])
 
 
-def _dumps(value: Any) -> str:
-    import json
+def _done(
+    folder: RunFolder | None, name: str, outputs: tuple[str, ...], world: World
+) -> dict[str, Any] | None:
+    """What a part of the run ended with, if it did and all it left is whole."""
+    if folder is None:
+        return None
 
-    return json.dumps(value)
+    def read() -> bytes:
+        whole = folder.has(name) and folder.sound(*outputs)
+        return json.dumps(folder.read(name) if whole else None).encode()
+
+    found: dict[str, Any] | None = json.loads(world.told(read))
+    return found
 
 
 def _outputs(recipe: Settings) -> tuple[str, ...]:
@@ -334,16 +395,20 @@ def retrain(
 ) -> dict[str, Any]:
     """Train the target network of a genotype and measure it on the test images."""
     began = time.perf_counter()
+    world = options.world
     outputs = ("retrain/network.safetensors", "retrain/result.json")
-    if folder is not None and folder.has("retrain/result.json") and folder.sound(*outputs):
-        found: dict[str, Any] = folder.read("retrain/result.json")
-        return found
+    before = _done(folder, "retrain/result.json", outputs, world)
+    if before is not None:
+        return before
     space = plan.space(genotype)
-    task = Retrain(space.target, plan.train, prepared, seed=plan.seed, device=options.device)
+    with world.together():
+        task = Retrain(
+            space.target, plan.train, prepared, seed=plan.seed, device=options.device, world=world
+        )
     place = folder.path / "retrain" if folder is not None else None
-    drive(task, folder=place, watch=watch, wall_limit=options.wall_limit, tell=tell)
+    drive(task, folder=place, watch=watch, wall_limit=options.wall_limit, tell=tell, world=world)
     loss, accuracy = task.measure("test")
-    found = {
+    found: dict[str, Any] = {
         "test": {"loss": loss, "accuracy": accuracy},
         "params": cost.of_network(space.target).params,
         "epochs": task.epochs,
@@ -353,7 +418,7 @@ def retrain(
     if prepared.parts.retrain_valid is not None:
         valid = task.measure("valid")
         found["valid"] = {"loss": valid[0], "accuracy": valid[1]}
-    if folder is not None:
+    if folder is not None and world.writes:
         folder.write_bytes("retrain/network.safetensors", _packed(task.net.state_dict()))
         folder.write("retrain/result.json", found)
     return found

@@ -30,6 +30,7 @@ from nasdsl.oneshot.metrics import Meter, evaluate
 from nasdsl.oneshot.parts import Parts, Stateful, Verdict
 from nasdsl.oneshot.penalties.costs import CostPenalty
 from nasdsl.oneshot.phases import Phase, carried, phase_at, phases_of
+from nasdsl.oneshot.ranks.world import ALONE, World
 from nasdsl.oneshot.samplers.sample import picks
 from nasdsl.oneshot.session import Batch, Clock, Session
 from nasdsl.oneshot.transforms.table import attends
@@ -38,7 +39,9 @@ from nasdsl.training import checkpoint
 from nasdsl.training.captured import Capture, Captured
 from nasdsl.training.data.batches import Evaluation, Stream, derived_generator, derived_seed
 from nasdsl.training.data.inputs import Inputs, pipeline
+from nasdsl.training.data.sources import DataError
 from nasdsl.training.layout import Laid, layout_for
+from nasdsl.training.operations import reseed, seed_operations
 from nasdsl.training.reestimate import reestimate
 from nasdsl.training.task import State
 
@@ -50,7 +53,8 @@ class Search:
     """A search: one session per phase, its steps owned by the recipe's step rule.
 
     `space_of` gives the space with other parameters of its supernet, for phases that change them.
-    `profile` says how supernets run; with `capture` steps are recorded and replayed.
+    `profile` says how supernets run; with `capture` steps are recorded and replayed. The ranks of a
+    `world` make every step together.
     """
 
     name = "search"
@@ -68,8 +72,9 @@ class Search:
         limits: Limits | None = None,
         profile: str | Profile = "reference",
         capture: Capture | None = None,
+        world: World = ALONE,
     ) -> None:
-        self.space, self.recipe, self.inputs = space, recipe, inputs
+        self.space, self.recipe, self.inputs, self.world = space, recipe, inputs, world
         self.profile = profile
         self.captured = Captured(capture) if capture is not None else None
         self.seed, self.device = seed, torch.device(device)
@@ -95,7 +100,7 @@ class Search:
             self.extra = extra(self.session)
             self.epochs += self.extra
         # Operations that draw by themselves (dropout, noise) use torch's global generator.
-        torch.manual_seed(derived_seed(seed, "operations"))
+        seed_operations(derived_seed(seed, "operations"), world)
 
     # ---- phases
 
@@ -154,14 +159,22 @@ class Search:
     def _stream(self, phase: Phase, part: str) -> Stream:
         """Batches of one half. Images that the architecture is trained on are never augmented."""
         parts = self.inputs.parts
-        return Stream(
+        batch = int(_changed(phase.settings, self.changed).get("batch"))
+        made = Stream(
             self.inputs.train,
             parts.search_train if part == "train" else parts.search_valid,
-            batch_size=int(_changed(phase.settings, self.changed).get("batch")),
+            batch_size=batch,
             seed=self.seed,
             name=_scoped(f"search.{part}", phase),
             augment=pipeline(phase.settings.get("augment")) if part == "train" else None,
+            world=self.world,
         )
+        if self.world.several and made.batch < batch and _drops(phase.settings.get("drop_path")):
+            raise DataError(
+                f"search.{part}: {made.batch} images are fewer than a batch of {batch}, whose "
+                "drop-path masks several ranks share out; make the batch smaller"
+            )
+        return made
 
     def _session(self, space: Space, phase: Phase, parts: Parts | None = None) -> Session:
         recipe = _changed(phase.settings, self.changed)
@@ -213,6 +226,7 @@ class Search:
             base=self.base,
             held=self._held(int(recipe.get("batch"))),
             probe=self._probe,
+            world=self.world,
         )
         for penalty in parts.penalties:
             # A cost that the space or a table does not tell is told before training.
@@ -365,7 +379,8 @@ class Search:
 
     def epoch_record(self, epoch: int) -> dict[str, Any]:
         session = self.session
-        read = {"train": session.train_meter, "valid": session.valid_meter}
+        self.world.level(session.supernet)
+        read = {k: m.over(self.world) for k, m in self._meters().items()}
         # A recipe may have used only one half in this epoch.
         losses = {
             k: dict(zip(_MEASURED, m.read(), strict=True)) for k, m in read.items() if m.count
@@ -436,9 +451,12 @@ class Search:
         self.valid.restore((passes[1], 0))
         session.next_train, session.next_valid = self.train.next_batch, self.valid.next_batch
 
+    def _meters(self) -> dict[str, Meter]:
+        return {"train": self.session.train_meter, "valid": self.session.valid_meter}
+
     def _clear(self) -> None:
-        self.session.train_meter.clear()
-        self.session.valid_meter.clear()
+        for meter in self._meters().values():
+            meter.clear()
 
     def result(self) -> dict[str, Any]:
         """The end of a search: genotype, mix, and what discretization costs on validation data.
@@ -518,7 +536,8 @@ class Search:
         edits.follow(self.session)
         edits.calm(model)
         try:
-            return evaluate(Laid(model, self.session.layout), batches, mix, *pick)
+            laid = Laid(model, self.session.layout)
+            return evaluate(laid, batches, mix, *pick, world=self.world)
         finally:
             with torch.no_grad():
                 for n, b in model.named_buffers():
@@ -536,8 +555,7 @@ class Search:
         return int(self.session.recipe.get("batch"))
 
     def broken(self) -> bool:
-        meters = self.session.train_meter, self.session.valid_meter
-        return not all(bool(torch.isfinite(m.sums).all()) for m in meters)
+        return not all(bool(torch.isfinite(m.sums).all()) for m in self._meters().values())
 
     def networks(self) -> dict[str, nn.Module]:
         return {"supernet": self.session.supernet}
@@ -552,12 +570,14 @@ class Search:
 
     def state(self) -> State:
         session = self.session
+        self.world.level(session.supernet)
+        meters = {k: m.over(self.world) for k, m in self._meters().items()}
         tensors = {
             "supernet": dict(session.supernet.state_dict()),
             "alphas": dict(session.arch.state_dict()),
             "weight_optimizer": optimizers.state(session.weight_optimizer, session.weights),
             "generators": {"sampler": self.noise.get_state(), "global": torch.get_rng_state()},
-            "meters": {"train": session.train_meter.sums, "valid": session.valid_meter.sums},
+            "meters": {k: m.sums for k, m in meters.items()},
         }
         if session.arch_optimizer is not None:
             tensors["arch_optimizer"] = optimizers.state(session.arch_optimizer, session.alphas)
@@ -574,7 +594,7 @@ class Search:
             "kept": {d: list(labels) for d, labels in self.kept.items()},
             "train": self.train.state(),
             "valid": self.valid.state(),
-            "meters": [session.train_meter.count, session.valid_meter.count],
+            "meters": [meters["train"].count, meters["valid"].count],
             "parts": {},
         }
         for slot, part in session.parts.named.items():
@@ -613,11 +633,13 @@ class Search:
         counts = values["meters"]
         session.train_meter = Meter(tensors["meters"]["train"].to(self.device), counts[0])
         session.valid_meter = Meter(tensors["meters"]["valid"].to(self.device), counts[1])
+        if not self.world.writes:
+            self._clear()  # what all ranks recorded is counted once
         for slot, part in session.parts.named.items():
             if isinstance(part, Stateful):
                 part.restore(tensors.get(f"part.{slot}", {}), values["parts"].get(slot, {}))
         self.noise.set_state(tensors["generators"]["sampler"])
-        torch.set_rng_state(tensors["generators"]["global"])
+        reseed(tensors["generators"]["global"], self.world)
 
 
 def _drops(drop_path: Any) -> bool:

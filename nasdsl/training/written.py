@@ -46,6 +46,8 @@ ORDER: Mapping[str, Any] = {
     "seed": int,
     "device": str,
     "threads": int,
+    "ranks": int,
+    "batch_norm": str,
     "space_digest": str,
     "architectures": str,
     "recipe": Each(str),

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from nasdsl.oneshot.ranks.world import ALONE, World
 from nasdsl.training.data.arrays import DataError
 from nasdsl.training.data.augment import Pipeline
 from nasdsl.training.data.filed import Filed
@@ -56,6 +57,9 @@ class Stream:
     breaks batch normalisation), unless the whole set is smaller than a batch: then every batch is
     the whole set. Permutations and augmentation depend on `seed`, `name` and the place in the
     stream alone, so streams of different names are independent.
+
+    Of every batch a rank of a world takes its own part: together the ranks have the very batches of
+    one process. Each of them augments the whole batch, as what is drawn belongs to all of it.
     """
 
     def __init__(
@@ -67,11 +71,19 @@ class Stream:
         seed: int,
         name: str,
         augment: Pipeline | None = None,
+        world: World = ALONE,
     ) -> None:
-        """Raises DataError if `indices` is empty or leaves the data, or the batch is below 1."""
+        """Raises DataError if `indices` is empty or leaves the data, or the batch is too small."""
         self._images = images
         self._indices = _indices(images, indices, batch_size, name)
         self._batch = min(batch_size, len(self._indices))
+        if world.several and self._batch < 2 * world.size:
+            # One image alone breaks batch normalisation.
+            raise DataError(
+                f"{name}: a batch of {self._batch} leaves some of {world.size} ranks fewer than two "
+                f"images; make it at least {2 * world.size}, or take fewer ranks"
+            )
+        self._part = world.part(self._batch)
         self._seed = seed
         self._name = name
         self._augment = augment
@@ -85,12 +97,20 @@ class Stream:
         return len(self._indices)
 
     @property
+    def batch(self) -> int:
+        """Images in a batch, over all ranks."""
+        return self._batch
+
+    @property
     def batches_per_pass(self) -> int:
         """Batches in one pass over the set, at least 1."""
         return len(self._indices) // self._batch
 
     def next_batch(self) -> tuple[Tensor, Tensor]:
-        """The next (x, y): float32 NCHW and int64 labels, on the device of the images."""
+        """The next (x, y): float32 NCHW and int64 labels, on the device of the images.
+
+        Of several ranks, each has its part.
+        """
         if self._position == self.batches_per_pass:
             self._pass, self._position = self._pass + 1, 0
         start = self._position * self._batch
@@ -103,13 +123,18 @@ class Stream:
                 self._seed, self._name, "augment", self._pass, self._position
             )
         if isinstance(self._images, Images):
+            if self._augment is None:
+                # Nothing is drawn for the whole batch.
+                self._position += 1
+                return self._images.take(chosen[self._part])
             made = self._images.take(chosen, self._augment, generator)
         else:
             if self._ahead is None:
                 self._ahead = self._images.ahead(self._to_come())
             made = self._images.made(next(self._ahead), chosen, self._augment, generator)
         self._position += 1
-        return made
+        x, y = made
+        return x[self._part], y[self._part]
 
     def _permuted(self, passed: int) -> Tensor:
         return _permuted(self._indices, self._seed, self._name, passed)
