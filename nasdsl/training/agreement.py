@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from nasdsl.oneshot.ranks.world import World, WorldError
+from nasdsl.training.data.filed import Filed
+from nasdsl.training.data.files import Files
 from nasdsl.training.data.inputs import Inputs
 from nasdsl.training.task import State
 
@@ -44,6 +48,23 @@ def _bytes(tensor: Tensor) -> bytes:
     return plain.view(torch.uint8).numpy().tobytes()
 
 
+def _listed(files: Files) -> bytes:
+    """The names of images that stay on disk, below their folder, and the size of every file.
+
+    The folder itself may lie elsewhere on another machine; decoding all images once more would
+    cost an epoch. A file that is gone has size -1, so that no rank leaves while others ask.
+    """
+    root = os.path.commonpath(files.paths) if files.paths else ""
+    listed = []
+    for path in files.paths:
+        try:
+            size = Path(path).stat().st_size
+        except OSError:
+            size = -1
+        listed.append((os.path.relpath(path, root), size))
+    return json.dumps([files.shape, listed]).encode()
+
+
 def agree(state: State, world: World, where: str) -> None:
     """Compare what the ranks hold; every rank has to ask. Raises Disagreed, on all of them."""
     if not world.several:
@@ -72,7 +93,9 @@ def same_data(prepared: Inputs, world: World) -> None:
     found = {}
     for part, images in (("training images", prepared.train), ("test images", prepared.test)):
         total = hashlib.sha256()
-        for tensor in (images.x, images.y, images.mean, images.std):
+        pixels = _listed(images.files) if isinstance(images, Filed) else _bytes(images.x)
+        total.update(pixels)
+        for tensor in (images.y, images.mean, images.std):
             total.update(_bytes(tensor))
         found[part] = total.digest()
     split = json.dumps(prepared.parts.fingerprints())
