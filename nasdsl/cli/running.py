@@ -9,11 +9,13 @@ from typing import Any
 
 import click
 
-from nasdsl.cli import given, plugged
+from nasdsl.cli import command_line, given, plugged
 from nasdsl.cli.boundary import STOPPED, Failure, guarded, say, warn, width
 
 #: Those of `nasdsl.fusion.profile`, which is not loaded for `--help`.
 PROFILES = ("balanced", "memory", "launch", "reference", "balanced+bf16", "compiled")
+#: Those of `nasdsl.ir.schema`.
+PRECISIONS = ("float32", "bf16", "fp16")
 
 
 def pairs(
@@ -34,6 +36,13 @@ def _shared(f: Any) -> Any:
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."),
         click.option("--threads", type=click.IntRange(1), help="CPU threads [default: 1 for small networks, else all cores]."),
         click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie."),
+        click.option("--precision", type=click.Choice(PRECISIONS),
+                     help="Of forward passes; weights and gradients stay float32 [default: float32; "
+                     "in retraining what the training settings say]."),
+        click.option("--accumulate", type=click.IntRange(1), metavar="K",
+                     help="Go through every batch in K parts, in the memory of one."),
+        click.option("--deterministic", is_flag=True,
+                     help="Refuse operators that may give another result the second time."),
         click.option("--format", "form", type=click.Choice(["text", "json"]), default="text",
                      show_default=True, help="How the result is shown."),
     ):  # fmt: skip
@@ -70,6 +79,10 @@ def _shared(f: Any) -> Any:
 @click.option("--track", multiple=True, metavar="NAME",
               help="Tell a tracker, too: tensorboard, mlflow, wandb (offline).")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Say what would be run; write nothing.")
+@click.option("--find-batch", is_flag=True,
+              help="Say which batch of the search is the largest that fits; write nothing.")  # fmt: skip
+@click.option("--memory", callback=command_line.memory, metavar="SIZE",
+              help="Memory that --find-batch counts on, such as 8GB [default: what is free].")  # fmt: skip
 @click.option("--wall-limit", type=float, metavar="SECONDS",
               help="Stop with a checkpoint after so many seconds.")  # fmt: skip
 @_shared
@@ -92,10 +105,15 @@ def run(
     accept_changes: bool,
     track: tuple[str, ...],
     dry_run: bool,
+    find_batch: bool,
+    memory: int | None,
     wall_limit: float | None,
     device: str,
     threads: int | None,
     data_dir: Path | None,
+    precision: str | None,
+    accumulate: int | None,
+    deterministic: bool,
     form: str,
 ) -> None:
     """Search TARGET (a .nas file or a bundled name), then retrain what was found.
@@ -115,11 +133,15 @@ def run(
     existing = record.RunFolder(folder) if is_run else None
     if existing is not None:
         plan = reopen(existing, run_plugins=True)
-        device = existing.read("run.json")["device"] if device == "auto" else device
-        threads = threads or existing.read("run.json")["threads"]
+        order = existing.read("run.json")
+        device = order["device"] if device == "auto" else device
+        threads = threads or order["threads"]
         _tell(existing)
-        profile = profile or existing.read("run.json").get("profile", "reference")
-        cuda_graph = cuda_graph or bool(existing.read("run.json").get("cuda_graph", False))
+        profile = profile or order.get("profile", "reference")
+        cuda_graph = cuda_graph or bool(order.get("cuda_graph", False))
+        precision = precision or order.get("precision")
+        accumulate = accumulate or order.get("accumulate")
+        deterministic |= order.get("environment", {}).get("deterministic") == "yes"
     else:
         names = {
             "space": space, "recipe": recipe, "dataset": dataset, "split": split, "train": train,
@@ -134,6 +156,7 @@ def run(
         plan,
         existing if resume else None,
         out,
+        find=(memory,) if find_batch else None,
         device=device,
         threads=threads,
         data_dir=data_dir,
@@ -144,6 +167,9 @@ def run(
         track=track,
         profile=profile or PROFILES[0],
         cuda_graph=cuda_graph,
+        precision=precision,
+        accumulate=accumulate or 1,
+        deterministic=deterministic,
     )
 
 
@@ -157,33 +183,32 @@ def _execute(
     data_dir: Path | None,
     form: str,
     no_retrain: bool,
-    wall_limit: float | None,
     accept_changes: bool,
     track: tuple[str, ...],
-    profile: str,
-    cuda_graph: bool = False,
+    find: tuple[int | None] | None = None,
+    **how: Any,
 ) -> None:
     import torch
 
     from nasdsl.training import record
     from nasdsl.training import run as runs
     from nasdsl.training.data import inputs
+    from nasdsl.training.environment import device_of
     from nasdsl.training.lock import held
 
     torch.set_num_threads(threads or runs.threads_for(plan))
     options = runs.Options(
-        device=runs.device_of(device),
-        profile=profile,
-        data_dir=data_dir,
-        retrain=not no_retrain,
-        wall_limit=wall_limit,
-        cuda_graph=cuda_graph,
+        device=device_of(device), data_dir=data_dir, retrain=not no_retrain, **how
     )
     runs.check_capture(plan, options)
+    runs.check_numerics(plan, options)
     prepared = inputs.prepare(
         plan.dataset, plan.split, data_dir=options.data_dir, device=options.device
     )
     runs.check_fit(plan, prepared)
+    if find is not None:
+        _find_batch(plan, prepared, options, find[0], form)
+        return
     names = plan.items
     if existing is not None:
         place = existing.path
@@ -194,6 +219,35 @@ def _execute(
             plan, prepared, existing or record.RunFolder(place), options, accept_changes
         )
         _carry_out(plan, prepared, folder, options, form, track)
+
+
+def _find_batch(plan: Any, prepared: Any, options: Any, limit: int | None, form: str) -> None:
+    """Say which batch fits, and the command that takes it."""
+    from nasdsl.training import run as runs
+    from nasdsl.training.environment import deterministic, on
+    from nasdsl.training.largest import largest_batch
+
+    _prepare_kernels(plan, options)
+    with deterministic(options.deterministic), on(options.device):
+        found = largest_batch(runs.searching(plan, prepared, options), limit)
+    command = command_line.again(
+        click.get_current_context(),
+        without=("find_batch", "memory"),
+        more=f"--set batch={found.batch}",
+    )
+    if form == "json":
+        fields = {"batch": found.batch, "most": found.most, "image": found.image}
+        click.echo(json.dumps({"schema": 1, **fields, "limit": found.limit, "command": command}))
+        return
+    if not found.batch:
+        raise Failure("not even a batch of one image fits; take a smaller network")
+    whole = ", all images of an epoch" if found.batch == found.most else ""
+    click.echo(f"batch      {found.batch}{whole}")
+    if found.image is not None and found.limit is not None:
+        click.echo(
+            f"memory     predicted: {command_line.amount(found.image)} an image of {command_line.amount(found.limit)}"
+        )
+    click.echo(f"next       {command}")
 
 
 def _opened(plan: Any, prepared: Any, folder: Any, options: Any, accept_changes: bool) -> Any:
@@ -215,10 +269,13 @@ def _opened(plan: Any, prepared: Any, folder: Any, options: Any, accept_changes:
         )
     if diff:
         changed.accept(folder, order, sources, diff)
-    before, now = folder.read("run.json").get("versions") or {}, order["versions"]
-    for name in sorted({*before, *now}):
-        if before.get(name) != now.get(name):
-            say(f"note: the run began with {name} {before.get(name)}, now it is {now.get(name)}")
+    for part in ("versions", "environment"):
+        before, now = folder.read("run.json").get(part) or {}, order[part]
+        for name in sorted({*before, *now} if before else ()):
+            if before.get(name) != now.get(name):
+                say(
+                    f"note: the run began with {name} {before.get(name)}, now it is {now.get(name)}"
+                )
     folder.mend()
     return folder
 
@@ -233,8 +290,14 @@ def _prepare_kernels(plan: Any, options: Any) -> None:
     from nasdsl.kernels.device.launch import available
     from nasdsl.kernels.library import library
     from nasdsl.kernels.toolchain import Missing
+    from nasdsl.training import run as runs
 
-    passes = profile(options.profile).passes
+    if options.search.casts and options.profile != runs.EMITTED:
+        say(
+            f"note: under {options.precision} cells run operator by operator, as profile "
+            f"{runs.EMITTED} has them"
+        )
+    passes = profile(options.settled().profile).passes
     device = torch.device(options.device).type
     for each in passes:
         reason = unavailable(each.backend, {device}) if isinstance(each, CompiledCells) else None
@@ -448,6 +511,9 @@ def retrain(
     device: str,
     threads: int | None,
     data_dir: Path | None,
+    precision: str | None,
+    accumulate: int | None,
+    deterministic: bool,
     form: str,
 ) -> None:
     """Retrain the genotype of RUN_FOLDER, with other settings or another genotype."""
@@ -463,6 +529,7 @@ def retrain(
     from nasdsl.training import run as runs
     from nasdsl.training.archive import reopen
     from nasdsl.training.data import inputs
+    from nasdsl.training.environment import device_of
     from nasdsl.training.lock import held
 
     source = record.RunFolder(run_folder)
@@ -483,7 +550,13 @@ def retrain(
     else:
         genotype = loads(json.dumps(source.read("genotype.json")))
     torch.set_num_threads(threads or runs.threads_for(plan))
-    options = runs.Options(device=runs.device_of(device), data_dir=data_dir)
+    options = runs.Options(
+        device=device_of(device),
+        data_dir=data_dir,
+        precision=precision,
+        accumulate=accumulate or 1,
+        deterministic=deterministic,
+    )
     prepared = inputs.prepare(plan.dataset, plan.split, data_dir=data_dir, device=options.device)
     runs.check_fit(plan, prepared)
     n = 1

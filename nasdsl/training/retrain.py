@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,7 +13,10 @@ from nasdsl.codegen.discrete import Discrete
 from nasdsl.ir.config import Settings
 from nasdsl.ir.space import Network
 from nasdsl.oneshot import optimizers
+from nasdsl.oneshot.accumulate import Gradients, Passed, in_parts
 from nasdsl.oneshot.metrics import Meter, evaluate
+from nasdsl.oneshot.precision import PLAIN, Numerics, cast, single
+from nasdsl.oneshot.scaler import Scaler
 from nasdsl.oneshot.session import Clock
 from nasdsl.training import checkpoint
 from nasdsl.training.data.batches import Evaluation, Stream, derived_generator, derived_seed
@@ -31,10 +35,19 @@ class Retrain:
     setting = "train.batch"
 
     def __init__(
-        self, network: Network, settings: Settings, inputs: Inputs, *, seed: int, device: str
+        self,
+        network: Network,
+        settings: Settings,
+        inputs: Inputs,
+        *,
+        seed: int,
+        device: str,
+        numerics: Numerics = PLAIN,
     ) -> None:
         self.settings, self.inputs = settings, inputs
         self.device = torch.device(device)
+        self.numerics = numerics
+        self.scaler = Scaler(self.device) if numerics.scales else None
         self.aux = float(settings.get("aux") or 0)
         self.net = Discrete(
             network,
@@ -55,7 +68,9 @@ class Retrain:
         self.epochs = int(settings.get("epochs"))
         self.finished = False
         self.weights = dict(self.net.named_parameters())
-        self.optimizer = optimizers.build(settings.get("weights"), self.weights)
+        self.optimizer = optimizers.build(
+            settings.get("weights"), self.weights, skips=numerics.scales
+        )
         loss = settings.get("loss")
         self.smoothing = float(loss.get("smoothing")) if loss is not None else 0.0
         self.meter = Meter.on(self.device)
@@ -75,23 +90,46 @@ class Retrain:
         drop = self.settings.get("drop_path")
         probability = now(drop) if drop is not None else 0.0
         keep = self.net.drop_path_masks(x.shape[0], probability, self.masks, x)
-        logits, aux_logits = self.net.train_step(x, keep)
-        loss = F.cross_entropy(logits, y, label_smoothing=self.smoothing)
-        total = loss
-        if aux_logits is not None:
-            aux = F.cross_entropy(aux_logits, y, label_smoothing=self.smoothing)
-            total = loss + self.aux * aux
+        made = self._passed(x, y, keep)
         component = self.settings.get("weights")
         clip = component.get("clip")
         optimizers.move(
             self.optimizer,
             self.weights,
-            optimizers.gradients(total, self.weights),
+            made.gradients,
             lr=now(component.get("lr")),
             decay=now(component.get("decay")),
             clip=float(clip) if clip is not None else None,
+            bad=self.scaler.look(made.gradients) if self.scaler is not None else None,
         )
-        self.meter.add(loss, logits, y)
+        if self.scaler is not None:
+            self.scaler.update()
+        self.meter.add(made.loss, made.logits, y)
+
+    def _passed(self, x: Tensor, y: Tensor, keep: Mapping[str, Tensor]) -> Passed:
+        """A forward and backward pass, in the parts that the batch is accumulated from."""
+        auxiliary: list[Tensor] = []
+
+        def forward(part: slice) -> tuple[Tensor, Tensor]:
+            whole = part.stop - part.start == len(y)
+            masks = keep if whole else {n: k[part] for n, k in keep.items()}
+            with cast(self.numerics.precision, self.device):
+                logits, aux = self.net.train_step(x if whole else x[part], masks)
+            logits, labels = single(logits), y[part]
+            auxiliary[:] = []
+            if aux is not None:
+                loss = F.cross_entropy(single(aux), labels, label_smoothing=self.smoothing)
+                auxiliary.append(loss * (len(labels) / len(y)))
+            return F.cross_entropy(logits, labels, label_smoothing=self.smoothing), logits
+
+        def backward(share: Tensor, keeping: bool) -> Gradients:
+            total = share + self.aux * auxiliary[0] if auxiliary else share
+            if self.scaler is None:
+                return optimizers.gradients(total, self.weights)
+            found = optimizers.gradients(self.scaler.scaled(total), self.weights)
+            return self.scaler.unscaled(found)
+
+        return in_parts(len(y), self.numerics.accumulate, forward, backward)
 
     def epoch_record(self, epoch: int) -> dict[str, Any]:
         loss, accuracy = self.meter.read()
@@ -125,6 +163,10 @@ class Retrain:
         return self.device.type == "cpu"
 
     @property
+    def splits(self) -> bool:
+        return True
+
+    @property
     def batch(self) -> int:
         return int(self.settings.get("batch"))
 
@@ -147,11 +189,15 @@ class Retrain:
             "generators": {"masks": self.masks.get_state(), "global": torch.get_rng_state()},
             "meters": {"train": self.meter.sums},
         }
+        if self.scaler is not None:
+            tensors["scaler"] = self.scaler.state()
         return tensors, {"train": self.train.state(), "meters": [self.meter.count]}
 
     def restore(self, tensors: dict[str, dict[str, Tensor]], values: dict[str, Any]) -> None:
         checkpoint.load_module(self.net, tensors.get("network", {}), "the network")
         optimizers.restore(self.optimizer, self.weights, tensors.get("optimizer", {}))
+        if self.scaler is not None:
+            self.scaler.restore(tensors["scaler"])
         self.masks.set_state(tensors["generators"]["masks"])
         torch.set_rng_state(tensors["generators"]["global"])
         self.train.restore(values["train"])

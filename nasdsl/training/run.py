@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from nasdsl.ir.space import Space
 from nasdsl.oneshot import edits, entangle
 from nasdsl.oneshot.compose import compose
 from nasdsl.oneshot.phases import phases_of
+from nasdsl.oneshot.precision import FLOAT32, Numerics, refused
 from nasdsl.oneshot.samplers.table import sampler as sampler_of
 from nasdsl.passes.edges import PassError
 from nasdsl.training import events, record
@@ -33,18 +32,24 @@ from nasdsl.training.archive import archive, used
 from nasdsl.training.captured import CudaCapture, unfit
 from nasdsl.training.data import inputs
 from nasdsl.training.data.arrays import DIMENSIONS
+from nasdsl.training.environment import deterministic, environment, on, versions
 from nasdsl.training.loop import Teller, Watcher, drive
 from nasdsl.training.plan import Plan
 from nasdsl.training.record import RunFolder
 from nasdsl.training.retrain import Retrain
 from nasdsl.training.search import Search
 from nasdsl.training.stand_alone import StandAlone
-from nasdsl.version import VERSION
+
+#: The profile that changes nothing, so that autocast reaches every operator.
+EMITTED = "reference"
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a run is made; device, threads and profile change results in the last digits alone."""
+    """How a run is made; device, threads and profile change results in the last digits alone.
+
+    In another precision and in parts of batches a run is another run.
+    """
 
     device: str = "cpu"
     #: How the supernet runs, see `nasdsl.fusion.profile`.
@@ -54,6 +59,27 @@ class Options:
     wall_limit: float | None = None
     #: Whether the steps of the search are recorded as a CUDA graph, see `nasdsl.training.captured`.
     cuda_graph: bool = False
+    #: Of every step; None is float32 in a search, and in training what its settings say.
+    precision: str | None = None
+    #: Parts of a batch, one after the other in memory.
+    accumulate: int = 1
+    #: Whether operators that may give another result the second time are refused.
+    deterministic: bool = False
+
+    @property
+    def search(self) -> Numerics:
+        """How the steps of a search are computed."""
+        return Numerics(precision=self.precision or FLOAT32, accumulate=self.accumulate)
+
+    def training(self, settings: Settings) -> Numerics:
+        """How those of training one network are, with its settings."""
+        own = settings.get("precision")
+        precision = self.precision or (str(own) if own is not None else FLOAT32)
+        return Numerics(precision=precision, accumulate=self.accumulate)
+
+    def settled(self) -> Options:
+        """The same under a profile that runs in this precision."""
+        return replace(self, profile=EMITTED) if self.search.casts else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +90,6 @@ class Outcome:
     text: str
     search: dict[str, Any]
     retrain: dict[str, Any] | None
-
-
-def device_of(wanted: str) -> str:
-    """`auto` is CUDA where there is one. Raises PlanError for a device that is not there."""
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise plans.PlanError("no CUDA device was found; `--device auto` takes the CPU")
-    try:
-        torch.device(wanted)
-    except RuntimeError:
-        raise plans.PlanError(f"unknown device `{wanted}`") from None
-    return wanted
 
 
 #: Multiply-adds of a batch below which a second thread costs more than it brings where
@@ -94,17 +107,6 @@ def threads_for(plan: Plan) -> int:
     batch = plan.recipe.get("batch") or plan.train.get("batch")
     work = cost.of_network(plan.space().supernet).macs * int(batch)
     return 1 if work < SMALL_BATCH else os.cpu_count() or 1
-
-
-def versions() -> dict[str, str]:
-    """Versions that a result may depend on."""
-    found = {"nasdsl": VERSION, "python": platform.python_version(), "torch": torch.__version__}
-    for name in ("numpy", "lark", "safetensors"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
 
 
 def order(plan: Plan, prepared: inputs.Inputs, options: Options) -> dict[str, Any]:
@@ -127,10 +129,13 @@ def order(plan: Plan, prepared: inputs.Inputs, options: Options) -> dict[str, An
             "classes": prepared.classes,
         },
         "device": options.device,
-        "profile": options.profile,
+        "profile": options.settled().profile,
         **({"cuda_graph": True} if options.cuda_graph else {}),
+        **({"precision": options.precision} if options.precision else {}),
+        **({"accumulate": options.accumulate} if options.accumulate > 1 else {}),
         "threads": torch.get_num_threads(),
         "versions": versions(),
+        "environment": environment(options.device, deterministic=options.deterministic),
         "plugins": used(plan),
     }
 
@@ -216,6 +221,32 @@ def check_capture(plan: Plan, options: Options) -> None:
             raise plans.PlanError(f"--cuda-graph: {reason}")
 
 
+def check_numerics(plan: Plan, options: Options) -> None:
+    """Refuse a precision or parts of batches that steps cannot be computed in. Raises PlanError."""
+    alone, parts = stand_alone(plan.recipe), options.accumulate
+    stretches = [] if alone else [phase.settings for phase in phases_of(plan.recipe)]
+    for settings in stretches:
+        for option, numerics in (
+            (f"--accumulate {parts}", Numerics(accumulate=parts)),
+            (f"--precision {options.precision}", Numerics(precision=options.search.precision)),
+        ):
+            reason = refused(settings, numerics)
+            if reason is not None:
+                raise plans.PlanError(f"{option}: {reason}")
+    for settings in (*stretches, *([plan.train] if alone or options.retrain else [])):
+        check_parts(settings, options)
+
+
+def check_parts(settings: Settings, options: Options) -> None:
+    """Refuse parts of less than two images, which batch normalisation needs. Raises PlanError."""
+    batch, parts = settings.get("batch"), options.accumulate
+    if parts > 1 and batch is not None and int(batch) < 2 * parts:
+        raise plans.PlanError(
+            f"--accumulate {parts}: of `{settings.name}` a batch has {batch} images, and batch "
+            "normalisation needs two in every part"
+        )
+
+
 def execute(
     plan: Plan,
     prepared: inputs.Inputs,
@@ -231,34 +262,25 @@ def execute(
     """
     check_fit(plan, prepared)
     check_capture(plan, options)
+    check_numerics(plan, options)
+    with deterministic(options.deterministic), on(options.device):
+        return _executed(plan, prepared, folder, options, watch, tell)
+
+
+def _executed(
+    plan: Plan,
+    prepared: inputs.Inputs,
+    folder: RunFolder | None,
+    options: Options,
+    watch: Watcher | None,
+    tell: Teller | None,
+) -> Outcome:
     began = time.perf_counter()
     space = plan.space()
     if folder is not None and folder.has("result.json") and folder.sound(*_outputs(plan.recipe)):
         found = folder.read("result.json")
     else:
-        search: Search | StandAlone
-        if stand_alone(plan.recipe):
-            search = StandAlone(
-                space,
-                plan.recipe,
-                plan.train,
-                prepared,
-                seed=plan.seed,
-                device=options.device,
-                limits=plan.limits(),
-            )
-        else:
-            search = Search(
-                space,
-                plan.recipe,
-                prepared,
-                seed=plan.seed,
-                device=options.device,
-                space_of=lambda network: plan.space(network=network),
-                limits=plan.limits(),
-                profile=options.profile,
-                capture=CudaCapture(torch.device(options.device)) if options.cuda_graph else None,
-            )
+        search = searching(plan, prepared, options)
         seen = watch
         if folder is not None and events.wanted(plan.recipe) and events.available():
             seen = events.events(folder.path / "events", watch)
@@ -281,6 +303,34 @@ def execute(
     if folder is not None:
         folder.update(status="done", ended=record.now())
     return Outcome(genotype, found["text"], found, outcome)
+
+
+def searching(plan: Plan, prepared: inputs.Inputs, options: Options) -> Search | StandAlone:
+    """The search of a plan at its beginning."""
+    space = plan.space()
+    if stand_alone(plan.recipe):
+        return StandAlone(
+            space,
+            plan.recipe,
+            plan.train,
+            prepared,
+            seed=plan.seed,
+            device=options.device,
+            limits=plan.limits(),
+            numerics=options.training(plan.train),
+        )
+    return Search(
+        space,
+        plan.recipe,
+        prepared,
+        seed=plan.seed,
+        device=options.device,
+        space_of=lambda network: plan.space(network=network),
+        limits=plan.limits(),
+        profile=options.settled().profile,
+        capture=CudaCapture(torch.device(options.device)) if options.cuda_graph else None,
+        numerics=options.search,
+    )
 
 
 def searched(plan: Plan, found: Mapping[str, Any]) -> Space:
@@ -336,20 +386,29 @@ def retrain(
         found: dict[str, Any] = folder.read("retrain/result.json")
         return found
     space = plan.space(genotype)
-    task = Retrain(space.target, plan.train, prepared, seed=plan.seed, device=options.device)
+    check_parts(plan.train, options)
     place = folder.path / "retrain" if folder is not None else None
-    drive(task, folder=place, watch=watch, wall_limit=options.wall_limit, tell=tell)
-    loss, accuracy = task.measure("test")
-    found = {
-        "test": {"loss": loss, "accuracy": accuracy},
-        "params": cost.of_network(space.target).params,
-        "epochs": task.epochs,
-        "seconds": round(time.perf_counter() - began, 3),
-        "genotype": forms.brief(genotype, space),
-    }
-    if prepared.parts.retrain_valid is not None:
-        valid = task.measure("valid")
-        found["valid"] = {"loss": valid[0], "accuracy": valid[1]}
+    with deterministic(options.deterministic), on(options.device):
+        task = Retrain(
+            space.target,
+            plan.train,
+            prepared,
+            seed=plan.seed,
+            device=options.device,
+            numerics=options.training(plan.train),
+        )
+        drive(task, folder=place, watch=watch, wall_limit=options.wall_limit, tell=tell)
+        loss, accuracy = task.measure("test")
+        found = {
+            "test": {"loss": loss, "accuracy": accuracy},
+            "params": cost.of_network(space.target).params,
+            "epochs": task.epochs,
+            "seconds": round(time.perf_counter() - began, 3),
+            "genotype": forms.brief(genotype, space),
+        }
+        if prepared.parts.retrain_valid is not None:
+            valid = task.measure("valid")
+            found["valid"] = {"loss": valid[0], "accuracy": valid[1]}
     if folder is not None:
         folder.write_bytes("retrain/network.safetensors", _packed(task.net.state_dict()))
         folder.write("retrain/result.json", found)

@@ -30,7 +30,9 @@ from nasdsl.oneshot.metrics import Meter, evaluate
 from nasdsl.oneshot.parts import Parts, Stateful, Verdict
 from nasdsl.oneshot.penalties.costs import CostPenalty
 from nasdsl.oneshot.phases import Phase, carried, phase_at, phases_of
+from nasdsl.oneshot.precision import PLAIN, Numerics, refused
 from nasdsl.oneshot.samplers.sample import picks
+from nasdsl.oneshot.scaler import Scaler
 from nasdsl.oneshot.session import Batch, Clock, Session
 from nasdsl.oneshot.transforms.table import attends
 from nasdsl.passes.prune import every, prune
@@ -50,7 +52,7 @@ class Search:
     """A search: one session per phase, its steps owned by the recipe's step rule.
 
     `space_of` gives the space with other parameters of its supernet, for phases that change them.
-    `profile` says how supernets run; with `capture` steps are recorded and replayed.
+    `profile` and `numerics` say how supernets run; with `capture` steps are recorded and replayed.
     """
 
     name = "search"
@@ -68,11 +70,14 @@ class Search:
         limits: Limits | None = None,
         profile: str | Profile = "reference",
         capture: Capture | None = None,
+        numerics: Numerics = PLAIN,
     ) -> None:
         self.space, self.recipe, self.inputs = space, recipe, inputs
         self.profile = profile
         self.captured = Captured(capture) if capture is not None else None
         self.seed, self.device = seed, torch.device(device)
+        self.numerics = numerics
+        self.scaler = Scaler(self.device) if numerics.scales else None
         self.space_of = space_of
         self.limits = limits or Limits(space, lambda g: resolve(space.target, g))
         self.phases = phases_of(recipe)
@@ -196,8 +201,8 @@ class Search:
             supernet=supernet,
             arch=arch,
             parts=parts,
-            weight_optimizer=optimizers.build(recipe.get("weights"), weights),
-            arch_optimizer=optimizers.build(component, alphas) if component is not None else None,
+            weight_optimizer=self._optimizer(recipe.get("weights"), weights),
+            arch_optimizer=self._optimizer(component, alphas) if component is not None else None,
             noise=self.noise,
             next_train=self.train.next_batch,
             next_valid=self.valid.next_batch,
@@ -213,12 +218,19 @@ class Search:
             base=self.base,
             held=self._held(int(recipe.get("batch"))),
             probe=self._probe,
+            numerics=self.numerics,
+            scaler=self.scaler,
         )
         for penalty in parts.penalties:
             # A cost that the space or a table does not tell is told before training.
             if isinstance(penalty, CostPenalty):
                 penalty.prepare(session)
         return session
+
+    def _optimizer(
+        self, component: Component, parameters: Mapping[str, nn.Parameter]
+    ) -> torch.optim.Optimizer:
+        return optimizers.build(component, parameters, skips=self.numerics.scales)
 
     def _held(self, batch: int) -> Held:
         """Held-out images for selection rules, and training images for statistics."""
@@ -319,7 +331,7 @@ class Search:
         self.adapted = wanted
         before, optimizer = session.weights, session.weight_optimizer
         session.weights = lora.trained(session.supernet)
-        session.weight_optimizer = optimizers.build(session.recipe.get("weights"), session.weights)
+        session.weight_optimizer = self._optimizer(session.recipe.get("weights"), session.weights)
         carry.optimizer_state(session.weight_optimizer, session.weights, optimizer, before)
 
     def _adapt(self, supernet: Supernet, recipe: Settings, name: str) -> None:
@@ -341,7 +353,7 @@ class Search:
         if self.captured is not None and epoch < self.base:
             self.captured.step(session)
         else:
-            session.parts.step.run(session)
+            session.step()
 
     def _tune(self, step: int, length: int) -> None:
         """Set the clocks of the epochs that a selection adds: only the weights have a schedule.
@@ -532,6 +544,10 @@ class Search:
         return self.device.type == "cpu"
 
     @property
+    def splits(self) -> bool:
+        return refused(self.session.recipe, Numerics(accumulate=2)) is None
+
+    @property
     def batch(self) -> int:
         return int(self.session.recipe.get("batch"))
 
@@ -542,11 +558,20 @@ class Search:
     def networks(self) -> dict[str, nn.Module]:
         return {"supernet": self.session.supernet}
 
+    def late(self) -> None:
+        """Set the clocks to the end, when everything that a recipe begins later has begun."""
+        length = self.train.batches_per_pass
+        end = self.base * length
+        self.session.clock = self.session.whole = Clock(end - 1, end, length)
+        self.session.supernet.train()
+
     def trial(self, batch: int) -> None:
         images = self.inputs.train
         given = images.take((torch.arange(batch) % len(images)).to(images.device))
         self.session.next_train = self.session.next_valid = lambda: given
-        self.session.parts.step.run(self.session)
+        # Drop-path masks are as many as a batch has images.
+        self.session.recipe = _changed(self.session.recipe, {"batch": batch})
+        self.session.step()
 
     # ---- state
 
@@ -561,6 +586,8 @@ class Search:
         }
         if session.arch_optimizer is not None:
             tensors["arch_optimizer"] = optimizers.state(session.arch_optimizer, session.alphas)
+        if self.scaler is not None:
+            tensors["scaler"] = self.scaler.state()
         values: dict[str, Any] = {
             "phase": self.index,
             "finished": self.finished,
@@ -608,6 +635,8 @@ class Search:
             optimizers.restore(
                 session.arch_optimizer, session.alphas, tensors.get("arch_optimizer", {})
             )
+        if self.scaler is not None:
+            self.scaler.restore(tensors["scaler"])
         self.train.restore(values["train"])
         self.valid.restore(values["valid"])
         counts = values["meters"]

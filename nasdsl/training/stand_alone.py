@@ -22,6 +22,7 @@ from nasdsl.ir.resolve import resolve
 from nasdsl.ir.space import Space
 from nasdsl.oneshot.blackbox.halving import halving, rungs
 from nasdsl.oneshot.blackbox.pool import Judged, Pool, Worth
+from nasdsl.oneshot.precision import PLAIN, Numerics
 from nasdsl.oneshot.select.asked import search
 from nasdsl.oneshot.select.score import objective, scores
 from nasdsl.training.data.batches import derived_seed
@@ -55,8 +56,10 @@ class StandAlone:
         seed: int,
         device: str,
         limits: Limits | None = None,
+        numerics: Numerics = PLAIN,
     ) -> None:
         self.space, self.recipe, self.seed, self.device = space, recipe, seed, device
+        self.numerics = numerics
         self.limits = limits or Limits(space, lambda g: resolve(space.target, g))
         parts = inputs.parts
         self.inputs = replace(
@@ -120,6 +123,7 @@ class StandAlone:
             self.inputs,
             seed=derived_seed(self.seed, "stand_alone", len(self.results)),
             device=self.device,
+            numerics=self.numerics,
         )
         self.current, self.done = (genotype, epochs, task), 0
 
@@ -211,6 +215,10 @@ class StandAlone:
     @property
     def on_cpu(self) -> bool:
         return self._task.on_cpu
+
+    @property
+    def splits(self) -> bool:
+        return True
 
     @property
     def batch(self) -> int:
