@@ -216,7 +216,7 @@ class Search:
             weights=weights,
             alphas=alphas,
             base=self.base,
-            held=self._held(int(recipe.get("batch"))),
+            held=self._held(self._part(recipe)),
             probe=self._probe,
             numerics=self.numerics,
             scaler=self.scaler,
@@ -231,6 +231,10 @@ class Search:
         self, component: Component, parameters: Mapping[str, nn.Parameter]
     ) -> torch.optim.Optimizer:
         return optimizers.build(component, parameters, skips=self.numerics.scales)
+
+    def _part(self, recipe: Settings) -> int:
+        """Images that go through the supernet at a time, in steps and in measurements."""
+        return max(1, int(recipe.get("batch")) // self.numerics.accumulate)
 
     def _held(self, batch: int) -> Held:
         """Held-out images for selection rules, and training images for statistics."""
@@ -281,7 +285,7 @@ class Search:
         """The first images of a half as one batch, not augmented; no stream moves."""
         parts = self.inputs.parts
         chosen = parts.search_train if part == "train" else parts.search_valid
-        size = int(self.phases[self.index].settings.get("batch"))
+        size = self._part(self.phases[self.index].settings)
         return next(iter(Evaluation(self.inputs.train, chosen, batch_size=size)))
 
     # ---- steps
@@ -464,7 +468,7 @@ class Search:
         batches = Evaluation(
             self.inputs.train,
             self.inputs.parts.search_valid,
-            batch_size=int(session.recipe.get("batch")),
+            batch_size=self._part(session.recipe),
         )
         picked = self._one_hot(genotype)
         try:

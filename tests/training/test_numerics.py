@@ -14,6 +14,7 @@ sys.path[:0] = [str(HERE.parent / "regressions"), str(HERE.parent / "oneshot")]
 from small_runs import TEXT, equal_states, inputs, plan, run  # noqa: E402
 from small_search import as_double, farthest, recipe, steps  # noqa: E402
 
+from nasdsl.fusion.counting import count  # noqa: E402
 from nasdsl.ir.config import Component  # noqa: E402
 from nasdsl.oneshot import optimizers  # noqa: E402
 from nasdsl.oneshot.accumulate import parts_of  # noqa: E402
@@ -54,10 +55,10 @@ def pair(body, parts):
 
 def test_parts_are_of_one_size_as_far_as_that_goes():
     for size in range(1, 40):
-        for count in range(1, 12):
-            parts = parts_of(size, count)
+        for wanted in range(1, 12):
+            parts = parts_of(size, wanted)
             sizes = [p.stop - p.start for p in parts]
-            assert sum(sizes) == size and len(parts) == min(size, count)
+            assert sum(sizes) == size and len(parts) == min(size, wanted)
             assert max(sizes) - min(sizes) <= 1
             assert all(a.stop == b.start for a, b in zip(parts, parts[1:], strict=False))
 
@@ -355,6 +356,21 @@ def test_an_optimizer_that_skips_is_the_other_where_nothing_is_skipped(name):
     assert found[0][1].keys() == found[1][1].keys()
     for key, value in found[0][1].items():
         assert torch.allclose(value.double(), found[1][1][key].double(), rtol=1e-13)
+
+
+@pytest.mark.parametrize("body", ["", "step = joint"])
+def test_no_step_waits_for_the_device(body):
+    tasks = [
+        searched(body, **n)
+        for n in ({}, {"precision": "bf16"}, {"precision": "fp16"}, {"accumulate": 4})
+    ]
+    found = []
+    for task in tasks:
+        steps(task, 1)
+        # Adam counts its steps on the host.
+        host = [s["step"] for s in task.session.arch_optimizer.state.values()]
+        found.append(count(task.session.step, host).syncs)
+    assert found == [0, 0, 0, 0]
 
 
 def test_an_overflow_skips_the_move_and_lowers_the_scale():
