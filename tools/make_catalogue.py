@@ -510,6 +510,7 @@ VALUES = {
     "int": "a whole number",
     "number": "a number",
     "schedule": "a number or a schedule",
+    "precision": "`float32`, `bf16` or `fp16`",
     "any": "see below",
     "seeds": "a list of whole numbers",
     "bool": "`true` or `false`",

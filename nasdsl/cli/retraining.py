@@ -39,6 +39,9 @@ def retrain(
     device: str,
     threads: int | None,
     data_dir: Path | None,
+    precision: str | None,
+    accumulate: int | None,
+    deterministic: bool,
     form: str,
 ) -> None:
     """Retrain the genotype of RUN_FOLDER, with other settings or another genotype."""
@@ -56,6 +59,7 @@ def retrain(
     from nasdsl.training.agreement import same_data
     from nasdsl.training.archive import reopen
     from nasdsl.training.data import inputs
+    from nasdsl.training.environment import device_of
     from nasdsl.training.interrupt import Stopped
     from nasdsl.training.lock import held
 
@@ -78,7 +82,15 @@ def retrain(
         genotype = loads(json.dumps(source.read("genotype.json")))
     world = ranks.world_here(nproc, batch_norm or "synchronised")
     torch.set_num_threads(threads or runs.threads_for(plan, world))
-    options = runs.Options(device=runs.device_of(device, world), data_dir=data_dir, world=world)
+    options = runs.Options(
+        device=device_of(device, world),
+        data_dir=data_dir,
+        world=world,
+        precision=precision,
+        accumulate=accumulate or 1,
+        deterministic=deterministic,
+    )
+    runs.check_ranks(plan, options)
     started = world.several and ranks.is_rank(os.environ)
     if started and out is None:
         raise Failure("give --out: a rank that is started again has to find its folder", USAGE)

@@ -10,11 +10,13 @@ from typing import Any
 
 import click
 
-from nasdsl.cli import plugged, ranks
-from nasdsl.cli.boundary import Failure, guarded, say, warn, width
+from nasdsl.cli import command_line, plugged, ranks
+from nasdsl.cli.boundary import USAGE, Failure, guarded, say, warn, width
 
 #: Those of `nasdsl.fusion.profile`, which is not loaded for `--help`.
 PROFILES = ("balanced", "memory", "launch", "reference", "balanced+bf16", "compiled")
+#: Those of `nasdsl.ir.schema`.
+PRECISIONS = ("float32", "bf16", "fp16")
 
 
 def pairs(
@@ -36,6 +38,13 @@ def shared(f: Any) -> Any:
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."),
         click.option("--threads", type=click.IntRange(1), help="CPU threads [default: 1 for small networks, else all cores]."),
         click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie."),
+        click.option("--precision", type=click.Choice(PRECISIONS),
+                     help="Of forward passes; weights and gradients stay float32 [default: float32; "
+                     "in retraining what the training settings say]."),
+        click.option("--accumulate", type=click.IntRange(1), metavar="K",
+                     help="Go through every batch in K parts, in the memory of one."),
+        click.option("--deterministic", is_flag=True,
+                     help="Refuse operators that may give another result the second time."),
         click.option("--format", "form", type=click.Choice(["text", "json"]), default="text",
                      show_default=True, help="How the result is shown."),
     ):  # fmt: skip
@@ -73,6 +82,10 @@ def shared(f: Any) -> Any:
 @click.option("--track", multiple=True, metavar="NAME",
               help="Tell a tracker, too: tensorboard, mlflow, wandb (offline).")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Say what would be run; write nothing.")
+@click.option("--find-batch", is_flag=True,
+              help="Say which batch of the search is the largest that fits; write nothing.")  # fmt: skip
+@click.option("--memory", callback=command_line.memory, metavar="SIZE",
+              help="Memory that --find-batch counts on, such as 8GB [default: what is free].")  # fmt: skip
 @click.option("--wall-limit", type=float, metavar="SECONDS",
               help="Stop with a checkpoint after so many seconds.")  # fmt: skip
 @shared
@@ -98,10 +111,15 @@ def run(
     accept_changes: bool,
     track: tuple[str, ...],
     dry_run: bool,
+    find_batch: bool,
+    memory: int | None,
     wall_limit: float | None,
     device: str,
     threads: int | None,
     data_dir: Path | None,
+    precision: str | None,
+    accumulate: int | None,
+    deterministic: bool,
     form: str,
 ) -> None:
     """Search TARGET (a .nas file or a bundled name), then retrain what was found.
@@ -121,13 +139,17 @@ def run(
     existing = record.RunFolder(folder) if is_run else None
     if existing is not None:
         plan = reopen(existing, run_plugins=True)
-        device = existing.read("run.json")["device"] if device == "auto" else device
+        order = existing.read("run.json")
+        device = order["device"] if device == "auto" else device
         if nproc is None and not ranks.is_rank(os.environ):
-            threads = threads or existing.read("run.json")["threads"]
-        batch_norm = batch_norm or existing.read("run.json").get("batch_norm")
+            threads = threads or order["threads"]
+        batch_norm = batch_norm or order.get("batch_norm")
         _tell(existing)
-        profile = profile or existing.read("run.json").get("profile", "reference")
-        cuda_graph = cuda_graph or bool(existing.read("run.json").get("cuda_graph", False))
+        profile = profile or order.get("profile", "reference")
+        cuda_graph = cuda_graph or bool(order.get("cuda_graph", False))
+        precision = precision or order.get("precision")
+        accumulate = accumulate or order.get("accumulate")
+        deterministic |= order.get("environment", {}).get("deterministic") == "yes"
     else:
         names = {
             "space": space, "recipe": recipe, "dataset": dataset, "split": split, "train": train,
@@ -142,6 +164,7 @@ def run(
         plan,
         existing if resume else None,
         out,
+        find=(memory,) if find_batch else None,
         device=device,
         threads=threads,
         data_dir=data_dir,
@@ -155,6 +178,9 @@ def run(
         nproc=nproc,
         max_restarts=max_restarts,
         batch_norm=batch_norm or "synchronised",
+        precision=precision,
+        accumulate=accumulate or 1,
+        deterministic=deterministic,
     )
 
 
@@ -168,14 +194,13 @@ def _execute(
     data_dir: Path | None,
     form: str,
     no_retrain: bool,
-    wall_limit: float | None,
     accept_changes: bool,
     track: tuple[str, ...],
-    profile: str,
-    cuda_graph: bool,
     nproc: int | None,
     max_restarts: int,
     batch_norm: str,
+    find: tuple[int | None] | None = None,
+    **how: Any,
 ) -> None:
     import torch
 
@@ -183,24 +208,33 @@ def _execute(
     from nasdsl.training import record
     from nasdsl.training import run as runs
     from nasdsl.training.data import inputs
+    from nasdsl.training.environment import device_of
     from nasdsl.training.lock import held
 
     world = ranks.world_here(nproc, batch_norm)
     torch.set_num_threads(threads or runs.threads_for(plan, world))
     options = runs.Options(
-        device=runs.device_of(device, world),
-        profile=profile,
+        device=device_of(device, world),
         data_dir=data_dir,
         retrain=not no_retrain,
-        wall_limit=wall_limit,
-        cuda_graph=cuda_graph,
         world=world,
+        **how,
     )
     runs.check_capture(plan, options)
-    runs.check_ranks(options)
+    runs.check_ranks(plan, options)
+    runs.check_numerics(plan, options)
+    if find is not None:
+        if world.several:
+            raise Failure("--find-batch tries the batches of one process; leave --nproc out", USAGE)
+        prepared = inputs.prepare(
+            plan.dataset, plan.split, data_dir=options.data_dir, device=options.device
+        )
+        runs.check_fit(plan, prepared)
+        _find_batch(plan, prepared, options, find[0], form)
+        return
     named = existing.path if existing is not None else out
     if world.several and ranks.is_rank(os.environ) and named is None:
-        raise Failure("give --out: a rank that is started again has to find its run", 2)
+        raise Failure("give --out: a rank that is started again has to find its run", USAGE)
     names = plan.items
     place = named or record.fresh(Path("runs"), names["space"].name, names["recipe"].name)
     if world.several and not ranks.is_rank(os.environ):
@@ -227,6 +261,35 @@ def _execute(
         _carry_out(plan, prepared, folder, options, form, track)
 
 
+def _find_batch(plan: Any, prepared: Any, options: Any, limit: int | None, form: str) -> None:
+    """Say which batch fits, and the command that takes it."""
+    from nasdsl.training import run as runs
+    from nasdsl.training.environment import deterministic, on
+    from nasdsl.training.largest import largest_batch
+
+    _prepare_kernels(plan, options)
+    with deterministic(options.deterministic), on(options.device):
+        found = largest_batch(runs.searching(plan, prepared, options), limit)
+    command = command_line.again(
+        click.get_current_context(),
+        without=("find_batch", "memory"),
+        more=f"--set batch={found.batch}",
+    )
+    if form == "json":
+        fields = {"batch": found.batch, "most": found.most, "image": found.image}
+        click.echo(json.dumps({"schema": 1, **fields, "limit": found.limit, "command": command}))
+        return
+    if not found.batch:
+        raise Failure("not even a batch of one image fits; take a smaller network")
+    whole = ", all images of an epoch" if found.batch == found.most else ""
+    click.echo(f"batch      {found.batch}{whole}")
+    if found.image is not None and found.limit is not None:
+        click.echo(
+            f"memory     predicted: {command_line.amount(found.image)} an image of {command_line.amount(found.limit)}"
+        )
+    click.echo(f"next       {command}")
+
+
 def _opened(plan: Any, prepared: Any, folder: Any, options: Any, accept_changes: bool) -> Any:
     """The run in a folder, begun or gone on with. Raises RunError where it is another one."""
     from nasdsl.training import changed, record
@@ -246,10 +309,13 @@ def _opened(plan: Any, prepared: Any, folder: Any, options: Any, accept_changes:
         )
     if diff:
         changed.accept(folder, order, sources, diff)
-    before, now = folder.read("run.json").get("versions") or {}, order["versions"]
-    for name in sorted({*before, *now}):
-        if before.get(name) != now.get(name):
-            say(f"note: the run began with {name} {before.get(name)}, now it is {now.get(name)}")
+    for part in ("versions", "environment"):
+        before, now = folder.read("run.json").get(part) or {}, order[part]
+        for name in sorted({*before, *now} if before else ()):
+            if before.get(name) != now.get(name):
+                say(
+                    f"note: the run began with {name} {before.get(name)}, now it is {now.get(name)}"
+                )
     folder.mend()
     return folder
 
@@ -265,7 +331,13 @@ def _prepare_kernels(plan: Any, options: Any) -> None:
     from nasdsl.kernels.device.launch import available
     from nasdsl.kernels.library import library
     from nasdsl.kernels.toolchain import Missing
+    from nasdsl.training import run as runs
 
+    if options.search.casts and options.profile != runs.EMITTED:
+        say(
+            f"note: under {options.precision} cells run operator by operator, as profile "
+            f"{runs.EMITTED} has them"
+        )
     passes = profile(options.runs_as).passes
     device = torch.device(options.device).type
     for each in passes:
@@ -314,7 +386,7 @@ def _carry_out(
             _prepare_kernels(plan, options)
     if not options.world.writes:
         _prepare_kernels(plan, options)
-    if options.runs_as != options.profile:
+    if options.runs_as != options.settled().profile:
         say(
             f"note: batch-norms are synchronised between operators, so the supernet runs under the "
             f"profile {options.runs_as}, not {options.profile} (--batch-norm local runs under it)"

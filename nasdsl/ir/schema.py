@@ -630,7 +630,7 @@ BLOCKS: Mapping[str, Mapping[str, str]] = MappingProxyType(
                 "augment": "augment",
                 "drop_path": "schedule",
                 "aux": "number",
-                "precision": "any",
+                "precision": "precision",
             }
         ),
         "dataset": MappingProxyType(
@@ -667,5 +667,8 @@ BLOCKS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         ),
     }
 )
+
+#: What `precision` may be.
+PRECISIONS = ("float32", "bf16", "fp16")
 
 FORMS = ("constant", "linear", "cosine", "exponential")

@@ -25,10 +25,12 @@ from nasdsl.oneshot.arch import ArchParameters
 from nasdsl.oneshot.held import Held
 from nasdsl.oneshot.metrics import Meter
 from nasdsl.oneshot.parts import ARCH, WEIGHTS, Parts
+from nasdsl.oneshot.precision import FLOAT32, PLAIN, Numerics, cast, single
 from nasdsl.oneshot.ranks import pair
 from nasdsl.oneshot.ranks.batch_norm import synchronised
 from nasdsl.oneshot.ranks.world import ALONE, World
 from nasdsl.oneshot.samplers.sample import Sample
+from nasdsl.oneshot.scaler import Scaler
 
 Batch = tuple[Tensor, Tensor]
 
@@ -103,6 +105,15 @@ class Session:
     probe: Callable[[str], Batch] = _no_probe
     #: The ranks that make the steps of this session together.
     world: World = ALONE
+    numerics: Numerics = PLAIN
+    #: Scales the loss under fp16.
+    scaler: Scaler | None = None
+
+    def step(self) -> None:
+        """One step of the recipe's step rule."""
+        self.parts.step.run(self)
+        if self.scaler is not None:
+            self.scaler.update()
 
     # ---- time
 
@@ -202,22 +213,33 @@ class Session:
         return found
 
     def forward(
-        self, x: Tensor, sample: Sample, weights: Mapping[str, Tensor] | None = None
+        self,
+        x: Tensor,
+        sample: Sample,
+        weights: Mapping[str, Tensor] | None = None,
+        *,
+        exact: bool = False,
     ) -> Tensor:
-        """Logits; with `weights` those stand in for the supernet's parameters."""
+        """Logits; with `weights` those stand in for the supernet's parameters.
+
+        With `exact`, for measurements, nothing is cast to the precision of the steps.
+        """
         if x.dim() == 4:
             x = x.contiguous(memory_format=self.layout)
         mix = sample.mix
         if self.world.several and torch.is_grad_enabled():
             mix, weights = self._enter(mix, weights)
-        with synchronised(self.world):
+        given = x, mix, sample.pick, sample.keep
+        # What enters a rank's part is not cast yet: gradients are summed in float32.
+        with (
+            synchronised(self.world),
+            cast(FLOAT32 if exact else self.numerics.precision, self.device),
+        ):
             if weights is None:
-                logits: Tensor = self.supernet(x, mix, sample.pick, sample.keep)
-                return logits
-            result: Tensor = torch.func.functional_call(
-                self.supernet, dict(weights), (x, mix, sample.pick, sample.keep)
-            )
-        return result
+                logits: Tensor = self.supernet(*given)
+            else:
+                logits = torch.func.functional_call(self.supernet, dict(weights), given)
+        return single(logits)
 
     def _enter(
         self, mix: dict[str, Tensor], weights: Mapping[str, Tensor] | None
@@ -253,6 +275,15 @@ class Session:
 
     # ---- moves
 
+    def gradients(
+        self, loss: Tensor, wanted: Mapping[str, Tensor], *, keep: bool = False
+    ) -> dict[str, Tensor | None]:
+        """Gradients of a loss as `optimizers.gradients`; under fp16 the loss is scaled for them."""
+        if self.scaler is None:
+            return optimizers.gradients(loss, wanted, keep=keep)
+        found = optimizers.gradients(self.scaler.scaled(loss), wanted, keep=keep)
+        return self.scaler.unscaled(found)
+
     def move_weights(self, gradients: Mapping[str, Tensor | None]) -> None:
         """One step of the weight optimizer along gradients by name."""
         self._move(WEIGHTS, self.weight_optimizer, self.weights, gradients)
@@ -283,4 +314,5 @@ class Session:
             lr=self.now(component.get("lr"), role),
             decay=self.now(component.get("decay"), role),
             clip=float(clip) if clip is not None else None,
+            bad=self.scaler.look(gradients) if self.scaler is not None else None,
         )

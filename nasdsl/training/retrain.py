@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,10 +13,13 @@ from nasdsl.codegen.discrete import Discrete
 from nasdsl.ir.config import Settings
 from nasdsl.ir.space import Network
 from nasdsl.oneshot import optimizers
+from nasdsl.oneshot.accumulate import Gradients, Passed, in_parts
 from nasdsl.oneshot.metrics import Meter, evaluate
+from nasdsl.oneshot.precision import PLAIN, Numerics, cast, single
 from nasdsl.oneshot.ranks import pair
 from nasdsl.oneshot.ranks.batch_norm import synchronised
 from nasdsl.oneshot.ranks.world import ALONE, World
+from nasdsl.oneshot.scaler import Scaler
 from nasdsl.oneshot.session import Clock
 from nasdsl.training import checkpoint
 from nasdsl.training.data.batches import Evaluation, Stream, derived_generator, derived_seed
@@ -43,9 +47,12 @@ class Retrain:
         seed: int,
         device: str,
         world: World = ALONE,
+        numerics: Numerics = PLAIN,
     ) -> None:
         self.settings, self.inputs, self.world = settings, inputs, world
         self.device = torch.device(device)
+        self.numerics = numerics
+        self.scaler = Scaler(self.device) if numerics.scales else None
         self.aux = float(settings.get("aux") or 0)
         self.net = Discrete(
             network,
@@ -67,7 +74,9 @@ class Retrain:
         self.epochs = int(settings.get("epochs"))
         self.finished = False
         self.weights = dict(self.net.named_parameters())
-        self.optimizer = optimizers.build(settings.get("weights"), self.weights)
+        self.optimizer = optimizers.build(
+            settings.get("weights"), self.weights, skips=numerics.scales
+        )
         loss = settings.get("loss")
         self.smoothing = float(loss.get("smoothing")) if loss is not None else 0.0
         self.meter = Meter.on(self.device)
@@ -90,26 +99,47 @@ class Retrain:
         keep = self.net.drop_path_masks(self.train.batch, probability, self.masks, x)
         if self.world.several:
             keep = {n: mask[self.world.part(self.train.batch)] for n, mask in keep.items()}
-        with synchronised(self.world):
-            logits, aux_logits = self.net.train_step(x, keep)
-        loss = self._loss(logits, y)
-        total = loss
-        if aux_logits is not None:
-            total = loss + self.aux * self._loss(aux_logits, y)
-        found = optimizers.gradients(total, self.weights)
-        if self.world.several:
-            found = pair.summed(found)
+        made = self._passed(x, y, keep)
         component = self.settings.get("weights")
         clip = component.get("clip")
         optimizers.move(
             self.optimizer,
             self.weights,
-            found,
+            made.gradients,
             lr=now(component.get("lr")),
             decay=now(component.get("decay")),
             clip=float(clip) if clip is not None else None,
+            bad=self.scaler.look(made.gradients) if self.scaler is not None else None,
         )
-        self.meter.add(loss, logits, y)
+        if self.scaler is not None:
+            self.scaler.update()
+        self.meter.add(made.loss, made.logits, y)
+
+    def _passed(self, x: Tensor, y: Tensor, keep: Mapping[str, Tensor]) -> Passed:
+        """A forward and backward pass, in the parts that the batch is accumulated from."""
+        auxiliary: list[Tensor] = []
+
+        def forward(part: slice) -> tuple[Tensor, Tensor]:
+            whole = part.stop - part.start == len(y)
+            masks = keep if whole else {n: k[part] for n, k in keep.items()}
+            with synchronised(self.world), cast(self.numerics.precision, self.device):
+                logits, aux = self.net.train_step(x if whole else x[part], masks)
+            logits, labels = single(logits), y[part]
+            auxiliary[:] = []
+            if aux is not None:
+                loss = self._loss(single(aux), labels)
+                auxiliary.append(loss * (len(labels) / len(y)))
+            return self._loss(logits, labels), logits
+
+        def backward(share: Tensor, keeping: bool) -> Gradients:
+            total = share + self.aux * auxiliary[0] if auxiliary else share
+            scaled = total if self.scaler is None else self.scaler.scaled(total)
+            found = optimizers.gradients(scaled, self.weights)
+            if self.world.several:
+                found = pair.summed(found)
+            return found if self.scaler is None else self.scaler.unscaled(found)
+
+        return in_parts(len(y), self.numerics.accumulate, forward, backward)
 
     def _loss(self, logits: Tensor, y: Tensor) -> Tensor:
         """The loss over the whole batch, of which a rank holds its part."""
@@ -151,6 +181,10 @@ class Retrain:
         return self.device.type == "cpu"
 
     @property
+    def splits(self) -> bool:
+        return True
+
+    @property
     def batch(self) -> int:
         return int(self.settings.get("batch"))
 
@@ -175,11 +209,15 @@ class Retrain:
             "generators": {"masks": self.masks.get_state(), "global": torch.get_rng_state()},
             "meters": {"train": meter.sums},
         }
+        if self.scaler is not None:
+            tensors["scaler"] = self.scaler.state()
         return tensors, {"train": self.train.state(), "meters": [meter.count]}
 
     def restore(self, tensors: dict[str, dict[str, Tensor]], values: dict[str, Any]) -> None:
         checkpoint.load_module(self.net, tensors.get("network", {}), "the network")
         optimizers.restore(self.optimizer, self.weights, tensors.get("optimizer", {}))
+        if self.scaler is not None:
+            self.scaler.restore(tensors["scaler"])
         self.masks.set_state(tensors["generators"]["masks"])
         reseed(tensors["generators"]["global"], self.world)
         self.train.restore(values["train"])

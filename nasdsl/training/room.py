@@ -26,28 +26,29 @@ def lacks(error: BaseException) -> bool:
     )
 
 
-def largest(trial: Callable[[int], None], below: int) -> int:
-    """The largest batch under `below` that `trial` has memory for; 0 where there is none.
+def fits(trial: Callable[[int], None], batch: int) -> bool:
+    """Whether `trial` has memory for a batch."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    try:
+        trial(batch)
+    except Exception as error:
+        if not lacks(error):
+            raise
+        return False
+    return True
+
+
+def largest(trial: Callable[[int], None], below: int, known: int = 0) -> int:
+    """The largest batch under `below` that `trial` has memory for; `known` where there is none.
 
     Found by halving: what fits is known exactly, with about 2 log2(below) steps.
     """
-
-    def fits(batch: int) -> bool:
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        try:
-            trial(batch)
-        except Exception as error:
-            if not lacks(error):
-                raise
-            return False
-        return True
-
-    low, high = 0, below
+    low, high = known, below
     while high - low > 1:
         middle = (low + high) // 2
-        if fits(middle):
+        if fits(trial, middle):
             low = middle
         else:
             high = middle
@@ -75,9 +76,10 @@ def room(task: Task, world: World = ALONE) -> Iterator[None]:
             f"make the batch smaller (--set {task.setting}=…), or take more ranks"
         )
     found = largest(task.trial, batch)
-    advice = (
-        f"the largest batch that fits is {found}: --set {task.setting}={found}"
-        if found
-        else "not even a batch of one image fits; take a smaller network"
-    )
+    advice = "not even a batch of one image fits; take a smaller network"
+    if found:
+        advice = f"the largest batch that fits is {found}: --set {task.setting}={found}"
+        if task.splits:
+            parts = task.numerics.accumulate * -(-batch // found)
+            advice += f", or keep the batch in parts: --accumulate {parts}"
     raise TooLarge(f"a step with a batch of {batch} does not fit into memory ({first}); {advice}")

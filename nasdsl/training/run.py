@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from nasdsl.ir.space import Space
 from nasdsl.oneshot import edits, entangle
 from nasdsl.oneshot.compose import compose
 from nasdsl.oneshot.phases import phases_of
+from nasdsl.oneshot.precision import FLOAT32, Numerics, refused
 from nasdsl.oneshot.ranks.world import ALONE, LOCAL, SYNCHRONISED, World
 from nasdsl.oneshot.samplers.table import sampler as sampler_of
 from nasdsl.passes.edges import PassError
@@ -37,18 +36,24 @@ from nasdsl.training.archive import archive, used
 from nasdsl.training.captured import CudaCapture, unfit
 from nasdsl.training.data import inputs
 from nasdsl.training.data.arrays import DIMENSIONS
+from nasdsl.training.environment import deterministic, environment, on, versions
 from nasdsl.training.loop import Teller, Watcher, drive
 from nasdsl.training.plan import Plan
 from nasdsl.training.record import RunFolder
 from nasdsl.training.retrain import Retrain
 from nasdsl.training.search import Search
 from nasdsl.training.stand_alone import StandAlone
-from nasdsl.version import VERSION
+
+#: The profile that changes nothing, so that autocast reaches every operator.
+EMITTED = "reference"
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a run is made; device, threads and profile change results in the last digits alone."""
+    """How a run is made; device, threads and profile change results in the last digits alone.
+
+    In another precision and in parts of batches a run is another run.
+    """
 
     device: str = "cpu"
     #: How the supernet runs, see `nasdsl.fusion.profile`.
@@ -60,6 +65,27 @@ class Options:
     cuda_graph: bool = False
     #: The ranks that make the run together; the first of them writes it.
     world: World = ALONE
+    #: Of every step; None is float32 in a search, and in training what its settings say.
+    precision: str | None = None
+    #: Parts of a batch, one after the other in memory.
+    accumulate: int = 1
+    #: Whether operators that may give another result the second time are refused.
+    deterministic: bool = False
+
+    @property
+    def search(self) -> Numerics:
+        """How the steps of a search are computed."""
+        return Numerics(precision=self.precision or FLOAT32, accumulate=self.accumulate)
+
+    def training(self, settings: Settings) -> Numerics:
+        """How those of training one network are, with its settings."""
+        own = settings.get("precision")
+        precision = self.precision or (str(own) if own is not None else FLOAT32)
+        return Numerics(precision=precision, accumulate=self.accumulate)
+
+    def settled(self) -> Options:
+        """The same under a profile that runs in this precision."""
+        return replace(self, profile=EMITTED) if self.search.casts else self
 
     @property
     def runs_as(self) -> str:
@@ -68,8 +94,9 @@ class Options:
         Synchronised batch-norms ask the other ranks between operators, where kernels of other
         profiles normalise inside. Then it is `launch`, which normalises most in one message.
         """
+        own = self.settled().profile
         joint = self.world.several and self.world.batch_norm == SYNCHRONISED
-        return "launch" if joint and self.profile != "reference" else self.profile
+        return "launch" if joint and own != EMITTED else own
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,32 +107,6 @@ class Outcome:
     text: str
     search: dict[str, Any]
     retrain: dict[str, Any] | None
-
-
-def device_of(wanted: str, world: World = ALONE) -> str:
-    """`auto` is CUDA where there is one. Raises PlanError for a device that is not there.
-
-    Every rank has a CUDA device of its own.
-    """
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    if world.several and wanted.startswith("cuda:"):
-        raise plans.PlanError(
-            f"{world.size} ranks cannot share {wanted}; `--device cuda` gives each one"
-        )
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise plans.PlanError("no CUDA device was found; `--device auto` takes the CPU")
-    try:
-        torch.device(wanted)
-    except RuntimeError:
-        raise plans.PlanError(f"unknown device `{wanted}`") from None
-    if world.several and wanted == "cuda":
-        if world.local_size > (count := torch.cuda.device_count()):
-            raise plans.PlanError(
-                f"{world.local_size} ranks need as many CUDA devices, not {count}"
-            )
-        return f"cuda:{world.local_rank}"
-    return wanted
 
 
 #: Multiply-adds of a batch below which a second thread costs more than it brings where
@@ -124,17 +125,6 @@ def threads_for(plan: Plan, world: World = ALONE) -> int:
     batch = plan.recipe.get("batch") or plan.train.get("batch")
     work = cost.of_network(plan.space().supernet).macs * int(batch)
     return 1 if work < SMALL_BATCH else max(1, (os.cpu_count() or 1) // world.local_size)
-
-
-def versions() -> dict[str, str]:
-    """Versions that a result may depend on."""
-    found = {"nasdsl": VERSION, "python": platform.python_version(), "torch": torch.__version__}
-    for name in ("numpy", "lark", "safetensors"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
 
 
 def order(plan: Plan, prepared: inputs.Inputs, options: Options) -> dict[str, Any]:
@@ -157,13 +147,16 @@ def order(plan: Plan, prepared: inputs.Inputs, options: Options) -> dict[str, An
             "classes": prepared.classes,
         },
         "device": torch.device(options.device).type if options.world.several else options.device,
-        "profile": options.profile,
+        "profile": options.settled().profile,
         **({"ranks": options.world.size} if options.world.several else {}),
         # Statistics of a rank's part of a batch: another run than one with those of the batch.
         **({"batch_norm": LOCAL} if options.world.batch_norm == LOCAL else {}),
         **({"cuda_graph": True} if options.cuda_graph else {}),
+        **({"precision": options.precision} if options.precision else {}),
+        **({"accumulate": options.accumulate} if options.accumulate > 1 else {}),
         "threads": torch.get_num_threads(),
         "versions": versions(),
+        "environment": environment(options.device, deterministic=options.deterministic),
         "plugins": used(plan),
     }
 
@@ -254,10 +247,50 @@ def check_capture(plan: Plan, options: Options) -> None:
             raise plans.PlanError(f"--cuda-graph: {reason}")
 
 
-def check_ranks(options: Options) -> None:
+def check_ranks(plan: Plan, options: Options) -> None:
     """Refuse what several ranks do not run. Raises PlanError."""
-    if options.world.several and options.runs_as == COMPILED.name:
+    if not options.world.several:
+        return
+    if options.runs_as == COMPILED.name:
         raise plans.PlanError(f"--profile {COMPILED.name}: compiled cells run in one process")
+    if options.accumulate > 1:
+        raise plans.PlanError(
+            f"--accumulate {options.accumulate}: several ranks share out a batch already, and go "
+            "through their part of it at once; take more ranks"
+        )
+    trains = options.retrain or stand_alone(plan.recipe)
+    for numerics in (options.search, *([options.training(plan.train)] if trains else [])):
+        if numerics.casts:
+            raise plans.PlanError(
+                f"precision {numerics.precision} runs in one process; several ranks compute in "
+                f"{FLOAT32} (--precision {FLOAT32})"
+            )
+
+
+def check_numerics(plan: Plan, options: Options) -> None:
+    """Refuse a precision or parts of batches that steps cannot be computed in. Raises PlanError."""
+    alone, parts = stand_alone(plan.recipe), options.accumulate
+    stretches = [] if alone else [phase.settings for phase in phases_of(plan.recipe)]
+    for settings in stretches:
+        for option, numerics in (
+            (f"--accumulate {parts}", Numerics(accumulate=parts)),
+            (f"--precision {options.precision}", Numerics(precision=options.search.precision)),
+        ):
+            reason = refused(settings, numerics)
+            if reason is not None:
+                raise plans.PlanError(f"{option}: {reason}")
+    for settings in (*stretches, *([plan.train] if alone or options.retrain else [])):
+        check_parts(settings, options)
+
+
+def check_parts(settings: Settings, options: Options) -> None:
+    """Refuse parts of less than two images, which batch normalisation needs. Raises PlanError."""
+    batch, parts = settings.get("batch"), options.accumulate
+    if parts > 1 and batch is not None and int(batch) < 2 * parts:
+        raise plans.PlanError(
+            f"--accumulate {parts}: of `{settings.name}` a batch has {batch} images, and batch "
+            "normalisation needs two in every part"
+        )
 
 
 def execute(
@@ -275,16 +308,29 @@ def execute(
     """
     check_fit(plan, prepared)
     check_capture(plan, options)
-    check_ranks(options)
+    check_ranks(plan, options)
+    check_numerics(plan, options)
+    same_data(prepared, options.world)
+    with deterministic(options.deterministic), on(options.device):
+        return _executed(plan, prepared, folder, options, watch, tell)
+
+
+def _executed(
+    plan: Plan,
+    prepared: inputs.Inputs,
+    folder: RunFolder | None,
+    options: Options,
+    watch: Watcher | None,
+    tell: Teller | None,
+) -> Outcome:
     world = options.world
-    same_data(prepared, world)
     began = time.perf_counter()
     space = plan.space()
     found = _done(folder, "result.json", _outputs(plan.recipe), world)
     if found is None:
         # Every rank finds the same mistakes; one of them says so.
         with world.together():
-            search = _search(plan, prepared, options)
+            search = searching(plan, prepared, options)
         seen = watch
         measured = events.wanted(plan.recipe) and events.available()
         if folder is not None and world.writes and measured:
@@ -311,11 +357,12 @@ def execute(
     return Outcome(genotype, found["text"], found, outcome)
 
 
-def _search(plan: Plan, prepared: inputs.Inputs, options: Options) -> Search | StandAlone:
-    """The search of a plan, at its beginning."""
+def searching(plan: Plan, prepared: inputs.Inputs, options: Options) -> Search | StandAlone:
+    """The search of a plan at its beginning."""
+    space = plan.space()
     if stand_alone(plan.recipe):
         return StandAlone(
-            plan.space(),
+            space,
             plan.recipe,
             plan.train,
             prepared,
@@ -323,9 +370,10 @@ def _search(plan: Plan, prepared: inputs.Inputs, options: Options) -> Search | S
             device=options.device,
             limits=plan.limits(),
             world=options.world,
+            numerics=options.training(plan.train),
         )
     return Search(
-        plan.space(),
+        space,
         plan.recipe,
         prepared,
         seed=plan.seed,
@@ -335,6 +383,7 @@ def _search(plan: Plan, prepared: inputs.Inputs, options: Options) -> Search | S
         profile=options.runs_as,
         capture=CudaCapture(torch.device(options.device)) if options.cuda_graph else None,
         world=options.world,
+        numerics=options.search,
     )
 
 
@@ -401,23 +450,34 @@ def retrain(
     if before is not None:
         return before
     space = plan.space(genotype)
-    with world.together():
-        task = Retrain(
-            space.target, plan.train, prepared, seed=plan.seed, device=options.device, world=world
-        )
+    check_ranks(plan, options)
+    check_parts(plan.train, options)
     place = folder.path / "retrain" if folder is not None else None
-    drive(task, folder=place, watch=watch, wall_limit=options.wall_limit, tell=tell, world=world)
-    loss, accuracy = task.measure("test")
-    found: dict[str, Any] = {
-        "test": {"loss": loss, "accuracy": accuracy},
-        "params": cost.of_network(space.target).params,
-        "epochs": task.epochs,
-        "seconds": round(time.perf_counter() - began, 3),
-        "genotype": forms.brief(genotype, space),
-    }
-    if prepared.parts.retrain_valid is not None:
-        valid = task.measure("valid")
-        found["valid"] = {"loss": valid[0], "accuracy": valid[1]}
+    with deterministic(options.deterministic), on(options.device):
+        with world.together():
+            task = Retrain(
+                space.target,
+                plan.train,
+                prepared,
+                seed=plan.seed,
+                device=options.device,
+                world=world,
+                numerics=options.training(plan.train),
+            )
+        drive(
+            task, folder=place, watch=watch, wall_limit=options.wall_limit, tell=tell, world=world
+        )
+        loss, accuracy = task.measure("test")
+        found: dict[str, Any] = {
+            "test": {"loss": loss, "accuracy": accuracy},
+            "params": cost.of_network(space.target).params,
+            "epochs": task.epochs,
+            "seconds": round(time.perf_counter() - began, 3),
+            "genotype": forms.brief(genotype, space),
+        }
+        if prepared.parts.retrain_valid is not None:
+            valid = task.measure("valid")
+            found["valid"] = {"loss": valid[0], "accuracy": valid[1]}
     if folder is not None and world.writes:
         folder.write_bytes("retrain/network.safetensors", _packed(task.net.state_dict()))
         folder.write("retrain/result.json", found)

@@ -30,8 +30,10 @@ from nasdsl.oneshot.metrics import Meter, evaluate
 from nasdsl.oneshot.parts import Parts, Stateful, Verdict
 from nasdsl.oneshot.penalties.costs import CostPenalty
 from nasdsl.oneshot.phases import Phase, carried, phase_at, phases_of
+from nasdsl.oneshot.precision import PLAIN, Numerics, refused
 from nasdsl.oneshot.ranks.world import ALONE, World
 from nasdsl.oneshot.samplers.sample import picks
+from nasdsl.oneshot.scaler import Scaler
 from nasdsl.oneshot.session import Batch, Clock, Session
 from nasdsl.oneshot.transforms.table import attends
 from nasdsl.passes.prune import every, prune
@@ -53,8 +55,8 @@ class Search:
     """A search: one session per phase, its steps owned by the recipe's step rule.
 
     `space_of` gives the space with other parameters of its supernet, for phases that change them.
-    `profile` says how supernets run; with `capture` steps are recorded and replayed. The ranks of a
-    `world` make every step together.
+    `profile` and `numerics` say how supernets run; with `capture` steps are recorded and replayed.
+    The ranks of a `world` make every step together.
     """
 
     name = "search"
@@ -73,11 +75,14 @@ class Search:
         profile: str | Profile = "reference",
         capture: Capture | None = None,
         world: World = ALONE,
+        numerics: Numerics = PLAIN,
     ) -> None:
         self.space, self.recipe, self.inputs, self.world = space, recipe, inputs, world
         self.profile = profile
         self.captured = Captured(capture) if capture is not None else None
         self.seed, self.device = seed, torch.device(device)
+        self.numerics = numerics
+        self.scaler = Scaler(self.device) if numerics.scales else None
         self.space_of = space_of
         self.limits = limits or Limits(space, lambda g: resolve(space.target, g))
         self.phases = phases_of(recipe)
@@ -209,8 +214,8 @@ class Search:
             supernet=supernet,
             arch=arch,
             parts=parts,
-            weight_optimizer=optimizers.build(recipe.get("weights"), weights),
-            arch_optimizer=optimizers.build(component, alphas) if component is not None else None,
+            weight_optimizer=self._optimizer(recipe.get("weights"), weights),
+            arch_optimizer=self._optimizer(component, alphas) if component is not None else None,
             noise=self.noise,
             next_train=self.train.next_batch,
             next_valid=self.valid.next_batch,
@@ -224,15 +229,26 @@ class Search:
             weights=weights,
             alphas=alphas,
             base=self.base,
-            held=self._held(int(recipe.get("batch"))),
+            held=self._held(self._part(recipe)),
             probe=self._probe,
             world=self.world,
+            numerics=self.numerics,
+            scaler=self.scaler,
         )
         for penalty in parts.penalties:
             # A cost that the space or a table does not tell is told before training.
             if isinstance(penalty, CostPenalty):
                 penalty.prepare(session)
         return session
+
+    def _optimizer(
+        self, component: Component, parameters: Mapping[str, nn.Parameter]
+    ) -> torch.optim.Optimizer:
+        return optimizers.build(component, parameters, skips=self.numerics.scales)
+
+    def _part(self, recipe: Settings) -> int:
+        """Images that go through the supernet at a time, in steps and in measurements."""
+        return max(1, int(recipe.get("batch")) // self.numerics.accumulate)
 
     def _held(self, batch: int) -> Held:
         """Held-out images for selection rules, and training images for statistics."""
@@ -283,7 +299,7 @@ class Search:
         """The first images of a half as one batch, not augmented; no stream moves."""
         parts = self.inputs.parts
         chosen = parts.search_train if part == "train" else parts.search_valid
-        size = int(self.phases[self.index].settings.get("batch"))
+        size = self._part(self.phases[self.index].settings)
         return next(iter(Evaluation(self.inputs.train, chosen, batch_size=size)))
 
     # ---- steps
@@ -333,7 +349,7 @@ class Search:
         self.adapted = wanted
         before, optimizer = session.weights, session.weight_optimizer
         session.weights = lora.trained(session.supernet)
-        session.weight_optimizer = optimizers.build(session.recipe.get("weights"), session.weights)
+        session.weight_optimizer = self._optimizer(session.recipe.get("weights"), session.weights)
         carry.optimizer_state(session.weight_optimizer, session.weights, optimizer, before)
 
     def _adapt(self, supernet: Supernet, recipe: Settings, name: str) -> None:
@@ -355,7 +371,7 @@ class Search:
         if self.captured is not None and epoch < self.base:
             self.captured.step(session)
         else:
-            session.parts.step.run(session)
+            session.step()
 
     def _tune(self, step: int, length: int) -> None:
         """Set the clocks of the epochs that a selection adds: only the weights have a schedule.
@@ -470,7 +486,7 @@ class Search:
         batches = Evaluation(
             self.inputs.train,
             self.inputs.parts.search_valid,
-            batch_size=int(session.recipe.get("batch")),
+            batch_size=self._part(session.recipe),
         )
         picked = self._one_hot(genotype)
         try:
@@ -551,6 +567,10 @@ class Search:
         return self.device.type == "cpu"
 
     @property
+    def splits(self) -> bool:
+        return refused(self.session.recipe, Numerics(accumulate=2)) is None
+
+    @property
     def batch(self) -> int:
         return int(self.session.recipe.get("batch"))
 
@@ -560,11 +580,20 @@ class Search:
     def networks(self) -> dict[str, nn.Module]:
         return {"supernet": self.session.supernet}
 
+    def late(self) -> None:
+        """Set the clocks to the end, when everything that a recipe begins later has begun."""
+        length = self.train.batches_per_pass
+        end = self.base * length
+        self.session.clock = self.session.whole = Clock(end - 1, end, length)
+        self.session.supernet.train()
+
     def trial(self, batch: int) -> None:
         images = self.inputs.train
         given = images.take((torch.arange(batch) % len(images)).to(images.device))
         self.session.next_train = self.session.next_valid = lambda: given
-        self.session.parts.step.run(self.session)
+        # Drop-path masks are as many as a batch has images.
+        self.session.recipe = _changed(self.session.recipe, {"batch": batch})
+        self.session.step()
 
     # ---- state
 
@@ -581,6 +610,8 @@ class Search:
         }
         if session.arch_optimizer is not None:
             tensors["arch_optimizer"] = optimizers.state(session.arch_optimizer, session.alphas)
+        if self.scaler is not None:
+            tensors["scaler"] = self.scaler.state()
         values: dict[str, Any] = {
             "phase": self.index,
             "finished": self.finished,
@@ -628,6 +659,8 @@ class Search:
             optimizers.restore(
                 session.arch_optimizer, session.alphas, tensors.get("arch_optimizer", {})
             )
+        if self.scaler is not None:
+            self.scaler.restore(tensors["scaler"])
         self.train.restore(values["train"])
         self.valid.restore(values["valid"])
         counts = values["meters"]

@@ -96,6 +96,7 @@ def test_a_profile_that_normalises_inside_gives_way_to_synchronised_norms():
     assert Options(profile="balanced").runs_as == "balanced"
     assert Options(profile="balanced", world=World(size=2)).runs_as == "launch"
     assert Options(profile="reference", world=World(size=2)).runs_as == "reference"
+    assert Options(profile="balanced", precision="bf16").runs_as == "reference"
     local = World(size=2, batch_norm="local")
     assert Options(profile="balanced", world=local).runs_as == "balanced"
 
@@ -110,6 +111,10 @@ def test_a_stopped_rank_is_no_failure_to_what_would_start_it_again():
     [
         (["--nproc", "2", "--cuda-graph"], {}, "steps of several ranks are not recorded", 1),
         (["--nproc", "2", "--compile", "--batch-norm", "local"], {}, "in one process", 1),
+        (["--nproc", "2", "--precision", "fp16"], {}, "precision fp16 runs in one process", 1),
+        (["--nproc", "2", "--precision", "bf16"], {}, "precision bf16 runs in one process", 1),
+        (["--nproc", "2", "--accumulate", "2"], {}, "share out a batch already", 1),
+        (["--nproc", "2", "--find-batch"], {}, "leave --nproc out", 2),
         (["--nproc", "2", "--device", "cuda:0"], {}, "2 ranks cannot share cuda:0", 1),
         ([], {"RANK": "0", "WORLD_SIZE": "2"}, "give --out", 2),
         (["--nproc", "3"], {"RANK": "0", "WORLD_SIZE": "2"}, "but 2 were started here", 2),
