@@ -264,7 +264,7 @@ def test_parts_of_different_orders_are_compared_when_a_run_begins(tmp_path: Path
     (tmp_path / "a.txt").write_text("0 3 9")
     body = '  search.train = files("a.txt")\n  search.valid = data[3..9]\n  retrain.train = data'
     dataset = (
-        "dataset d {\n  source = synthetic(count = 20, size = 8)\n  shape = image(3, 8, 8)\n}\n"
+        "dataset d {\n  source = synthetic(count = 20, size = 16)\n  shape = image(3, 16, 16)\n}\n"
     )
     loaded = driver.load(Source.of("d.nas", f"nas 1\n{dataset}"))
     settings = loaded.program.settings("dataset", "d")
