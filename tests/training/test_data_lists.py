@@ -17,7 +17,7 @@ from nasdsl.diagnostics.model import CompileError
 from nasdsl.ir.config import Settings, show
 from nasdsl.lowering.lists import Lists, Unusable, parse
 from nasdsl.source import Source
-from nasdsl.training.data.inputs import split_of
+from nasdsl.training.data.inputs import prepare, split_of
 from nasdsl.training.data.sources import DataError
 
 
@@ -258,6 +258,22 @@ def test_an_index_outside_the_data_is_refused_with_its_entry(tmp_path: Path) -> 
     made = split('  search.train = files("a.txt")\n  search.valid = data[0..1]', tmp_path)
     with pytest.raises(DataError, match=r"entry 3 of a.txt is 40; the data has only .* 0\.\.39"):
         split_of(made, Found)  # type: ignore[arg-type]
+
+
+def test_parts_of_different_orders_are_compared_when_a_run_begins(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("0 3 9")
+    body = '  search.train = files("a.txt")\n  search.valid = data[3..9]\n  retrain.train = data'
+    dataset = (
+        "dataset d {\n  source = synthetic(count = 20, size = 16)\n  shape = image(3, 16, 16)\n}\n"
+    )
+    loaded = driver.load(Source.of("d.nas", f"nas 1\n{dataset}"))
+    settings = loaded.program.settings("dataset", "d")
+    assert settings is not None
+    with pytest.raises(DataError, match="search.train and search.valid share 2 of 7 indices"):
+        prepare(settings, split(body, tmp_path), data_dir=None, device="cpu")
+    fine = body.replace("data[3..9]", "data[4..8]")
+    given = prepare(settings, split(fine, tmp_path), data_dir=None, device="cpu")
+    assert given.parts.search_train.tolist() == [0, 3, 9] and given.warnings
 
 
 # ---- in runs

@@ -13,6 +13,7 @@ import contextlib
 import mmap
 import multiprocessing
 import signal
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -44,7 +45,8 @@ def reading(
     first = next(plan, None)
     if first is None:
         return
-    if count == 0 or "fork" not in multiprocessing.get_all_start_methods():
+    # Elsewhere a process cannot be forked, or not once libraries have threads.
+    if count == 0 or not sys.platform.startswith("linux"):
         for chosen in _chained(first, plan):
             yield _fresh(torch.from_numpy(files[chosen]), pin)
         return
