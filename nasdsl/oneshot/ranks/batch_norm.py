@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from nasdsl.oneshot.ranks.pair import across
 from nasdsl.oneshot.ranks.world import SYNCHRONISED, World
+from nasdsl.ops.batch import batch_mean
 
 
 def batch_norm(
@@ -56,14 +57,23 @@ def batch_norm(
     return y if bias is None else y + bias.view(shape)
 
 
+def mean(x_NC: Tensor) -> Tensor:
+    """The mean `(c,)` of the images of all ranks."""
+    count = x_NC.new_full((1,), float(len(x_NC)))
+    totals = across(torch.cat([count, x_NC.sum(0)]))
+    return totals[1:] / totals[0].detach()
+
+
 class _Synchronised(TorchFunctionMode):
-    """Takes the place of every batch-norm that is called inside."""
+    """Takes the place of everything inside that is taken over a batch."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         if func is F.batch_norm:
             return batch_norm(*args, **(kwargs or {}))
+        if func is batch_mean:
+            return mean(*args)
         return func(*args, **(kwargs or {}))
 
 
