@@ -99,17 +99,22 @@ def search(
     data_dir: str | Path | None = None,
     retrain: bool = True,
     cuda_graph: bool = False,
+    precision: str | None = None,
+    accumulate: int = 1,
+    deterministic: bool = False,
     changes: dict[str, Any] | None = None,
     **parameters: Any,
 ) -> Outcome:
     """Search, and retrain what was found; as `nasdsl run`, without its talk.
 
     Nothing is written without `folder`. `changes` are run lengths: `{"epochs": 10}`. With
-    `cuda_graph` a step is recorded and replayed, where the recipe allows it.
+    `cuda_graph` a step is recorded and replayed, where the recipe allows it. `precision` is
+    `float32`, `bf16` or `fp16`, of forward passes; a batch is gone through in `accumulate` parts;
+    with `deterministic` operators that may give another result the second time are refused.
     Raises CompileError, UnknownName, PlanError, DataError.
     """
     from nasdsl.fusion.profile import profile as profile_of
-    from nasdsl.training import plan, run
+    from nasdsl.training import environment, plan, run
     from nasdsl.training.data import inputs
 
     loaded = path if isinstance(path, Loaded) else driver.load(path)
@@ -121,12 +126,16 @@ def search(
         seed=seed,
     )
     options = run.Options(
-        device=run.device_of(device),
+        device=environment.device_of(device),
         profile=profile_of(profile).name,
         data_dir=Path(data_dir) if data_dir is not None else None,
         retrain=retrain,
         cuda_graph=cuda_graph,
+        precision=precision,
+        accumulate=accumulate,
+        deterministic=deterministic,
     )
+    run.check_numerics(made, options)
     prepared = inputs.prepare(
         made.dataset, made.split, data_dir=options.data_dir, device=options.device
     )

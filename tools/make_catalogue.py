@@ -510,13 +510,14 @@ VALUES = {
     "int": "a whole number",
     "number": "a number",
     "schedule": "a number or a schedule",
+    "precision": "`float32`, `bf16` or `fp16`",
     "any": "see below",
     "seeds": "a list of whole numbers",
     "bool": "`true` or `false`",
     "augment": "augmentations, joined by `>>`",
     "prune": "a `prune` component, or `steps` of them",
     "shape": "a shape",
-    "range": "a range of `data`",
+    "range": "an order of `data`, or a range or fold of one",
     "choose": "`all`, `min(M)` or `max(M)`",
 }
 

@@ -277,8 +277,12 @@ def doctor(form: str) -> None:
     if "torch" not in missing:
         import torch
 
-        found["cuda"] = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
+        from nasdsl.training.environment import devices, environment
+
+        found["cuda"] = "; ".join(devices()) or "none"
         found["threads"] = torch.get_num_threads()
+        around = environment("cpu")
+        found |= {name: around[name] for name in ("cpu", "compiler", "kernels")}
     found["bundled files"] = len(resources.listing("spaces", ".nas"))
     whole = resources.read("grammars", "nas.lark") is not None and found["bundled files"] > 0
     found["grammar"] = "found" if whole else "missing"

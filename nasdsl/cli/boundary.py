@@ -138,7 +138,7 @@ def _failure(error: BaseException) -> click.ClickException:
         "PlanError", "RunError", "DataError", "CheckpointError", "GenotypeError", "OSError",
         "DiscretizeError", "NotExecutable", "ReadError", "Disagreement", "NothingFound",
         "RequireError", "BenchmarkError", "CostError", "PluginError", "Busy", "Diverged", "TooLarge",
-        "TrackError", "StatisticsError", "SuiteError",
+        "TrackError", "StatisticsError", "SuiteError", "WorldError",
     }  # fmt: skip
     if names & expected:
         return Failure(text)

@@ -1,19 +1,22 @@
-"""`run` and `retrain`."""
+"""`run`."""
 
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+import os
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
-from nasdsl.cli import given, plugged
-from nasdsl.cli.boundary import STOPPED, Failure, guarded, say, warn, width
+from nasdsl.cli import command_line, plugged, ranks
+from nasdsl.cli.boundary import USAGE, Failure, guarded, say, warn, width
 
 #: Those of `nasdsl.fusion.profile`, which is not loaded for `--help`.
 PROFILES = ("balanced", "memory", "launch", "reference", "balanced+bf16", "compiled")
+#: Those of `nasdsl.ir.schema`.
+PRECISIONS = ("float32", "bf16", "fp16")
 
 
 def pairs(
@@ -29,11 +32,19 @@ def pairs(
     return found
 
 
-def _shared(f: Any) -> Any:
+def shared(f: Any) -> Any:
+    """The options of every command that trains."""
     for option in (
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."),
         click.option("--threads", type=click.IntRange(1), help="CPU threads [default: 1 for small networks, else all cores]."),
         click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie."),
+        click.option("--precision", type=click.Choice(PRECISIONS),
+                     help="Of forward passes; weights and gradients stay float32 [default: float32; "
+                     "in retraining what the training settings say]."),
+        click.option("--accumulate", type=click.IntRange(1), metavar="K",
+                     help="Go through every batch in K parts, in the memory of one."),
+        click.option("--deterministic", is_flag=True,
+                     help="Refuse operators that may give another result the second time."),
         click.option("--format", "form", type=click.Choice(["text", "json"]), default="text",
                      show_default=True, help="How the result is shown."),
     ):  # fmt: skip
@@ -63,6 +74,7 @@ def _shared(f: Any) -> Any:
 @click.option("--compile", "profile", flag_value="compiled",
               help="The same as --profile compiled: torch.compile for each distinct cell, minutes "
               "before the first step.")  # fmt: skip
+@ranks.options
 @plugged.option
 @click.option("--resume", is_flag=True, help="TARGET is a run folder; go on where it stopped.")
 @click.option("--accept-changes", is_flag=True,
@@ -70,9 +82,13 @@ def _shared(f: Any) -> Any:
 @click.option("--track", multiple=True, metavar="NAME",
               help="Tell a tracker, too: tensorboard, mlflow, wandb (offline).")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Say what would be run; write nothing.")
+@click.option("--find-batch", is_flag=True,
+              help="Say which batch of the search is the largest that fits; write nothing.")  # fmt: skip
+@click.option("--memory", callback=command_line.memory, metavar="SIZE",
+              help="Memory that --find-batch counts on, such as 8GB [default: what is free].")  # fmt: skip
 @click.option("--wall-limit", type=float, metavar="SECONDS",
               help="Stop with a checkpoint after so many seconds.")  # fmt: skip
-@_shared
+@shared
 @guarded
 def run(
     target: str,
@@ -88,14 +104,22 @@ def run(
     no_retrain: bool,
     profile: str | None,
     cuda_graph: bool,
+    nproc: int | None,
+    max_restarts: int,
+    batch_norm: str | None,
     resume: bool,
     accept_changes: bool,
     track: tuple[str, ...],
     dry_run: bool,
+    find_batch: bool,
+    memory: int | None,
     wall_limit: float | None,
     device: str,
     threads: int | None,
     data_dir: Path | None,
+    precision: str | None,
+    accumulate: int | None,
+    deterministic: bool,
     form: str,
 ) -> None:
     """Search TARGET (a .nas file or a bundled name), then retrain what was found.
@@ -115,11 +139,17 @@ def run(
     existing = record.RunFolder(folder) if is_run else None
     if existing is not None:
         plan = reopen(existing, run_plugins=True)
-        device = existing.read("run.json")["device"] if device == "auto" else device
-        threads = threads or existing.read("run.json")["threads"]
+        order = existing.read("run.json")
+        device = order["device"] if device == "auto" else device
+        if nproc is None and not ranks.is_rank(os.environ):
+            threads = threads or order["threads"]
+        batch_norm = batch_norm or order.get("batch_norm")
         _tell(existing)
-        profile = profile or existing.read("run.json").get("profile", "reference")
-        cuda_graph = cuda_graph or bool(existing.read("run.json").get("cuda_graph", False))
+        profile = profile or order.get("profile", "reference")
+        cuda_graph = cuda_graph or bool(order.get("cuda_graph", False))
+        precision = precision or order.get("precision")
+        accumulate = accumulate or order.get("accumulate")
+        deterministic |= order.get("environment", {}).get("deterministic") == "yes"
     else:
         names = {
             "space": space, "recipe": recipe, "dataset": dataset, "split": split, "train": train,
@@ -134,6 +164,7 @@ def run(
         plan,
         existing if resume else None,
         out,
+        find=(memory,) if find_batch else None,
         device=device,
         threads=threads,
         data_dir=data_dir,
@@ -144,6 +175,12 @@ def run(
         track=track,
         profile=profile or PROFILES[0],
         cuda_graph=cuda_graph,
+        nproc=nproc,
+        max_restarts=max_restarts,
+        batch_norm=batch_norm or "synchronised",
+        precision=precision,
+        accumulate=accumulate or 1,
+        deterministic=deterministic,
     )
 
 
@@ -157,43 +194,100 @@ def _execute(
     data_dir: Path | None,
     form: str,
     no_retrain: bool,
-    wall_limit: float | None,
     accept_changes: bool,
     track: tuple[str, ...],
-    profile: str,
-    cuda_graph: bool = False,
+    nproc: int | None,
+    max_restarts: int,
+    batch_norm: str,
+    find: tuple[int | None] | None = None,
+    **how: Any,
 ) -> None:
     import torch
 
+    from nasdsl.oneshot.ranks.world import joined
     from nasdsl.training import record
     from nasdsl.training import run as runs
     from nasdsl.training.data import inputs
+    from nasdsl.training.environment import device_of
     from nasdsl.training.lock import held
 
-    torch.set_num_threads(threads or runs.threads_for(plan))
+    world = ranks.world_here(nproc, batch_norm)
+    torch.set_num_threads(threads or runs.threads_for(plan, world))
     options = runs.Options(
-        device=runs.device_of(device),
-        profile=profile,
+        device=device_of(device, world),
         data_dir=data_dir,
         retrain=not no_retrain,
-        wall_limit=wall_limit,
-        cuda_graph=cuda_graph,
+        world=world,
+        **how,
     )
     runs.check_capture(plan, options)
-    prepared = inputs.prepare(
-        plan.dataset, plan.split, data_dir=options.data_dir, device=options.device
-    )
-    runs.check_fit(plan, prepared)
-    names = plan.items
-    if existing is not None:
-        place = existing.path
-    else:
-        place = out or record.fresh(Path("runs"), names["space"].name, names["recipe"].name)
-    with held(place):
-        folder = _opened(
-            plan, prepared, existing or record.RunFolder(place), options, accept_changes
+    runs.check_ranks(plan, options)
+    runs.check_numerics(plan, options)
+    if find is not None:
+        if world.several:
+            raise Failure("--find-batch tries the batches of one process; leave --nproc out", USAGE)
+        prepared = inputs.prepare(
+            plan.dataset, plan.split, data_dir=options.data_dir, device=options.device
         )
+        runs.check_fit(plan, prepared)
+        _find_batch(plan, prepared, options, find[0], form)
+        return
+    named = existing.path if existing is not None else out
+    if world.several and ranks.is_rank(os.environ) and named is None:
+        raise Failure("give --out: a rank that is started again has to find its run", USAGE)
+    names = plan.items
+    place = named or record.fresh(Path("runs"), names["space"].name, names["recipe"].name)
+    if world.several and not ranks.is_rank(os.environ):
+        folder = record.RunFolder(place)
+        ranks.launch(
+            world.size,
+            max_restarts,
+            [] if named else ["--out", str(place)],
+            again=f"go on with: nasdsl run {place} --resume --nproc {world.size}",
+            begun=lambda: folder.has("run.json"),
+            stopped=lambda: folder.read("run.json").get("status") == "stopped",
+        )
+        return
+    with ranks.beside(world.rank), joined(world, options.device), ExitStack() as stack:
+        with world.together():
+            prepared = inputs.prepare(
+                plan.dataset, plan.split, data_dir=options.data_dir, device=options.device
+            )
+            runs.check_fit(plan, prepared)
+            folder = existing or record.RunFolder(place)
+            if world.writes:
+                stack.enter_context(held(place))
+                folder = _opened(plan, prepared, folder, options, accept_changes)
         _carry_out(plan, prepared, folder, options, form, track)
+
+
+def _find_batch(plan: Any, prepared: Any, options: Any, limit: int | None, form: str) -> None:
+    """Say which batch fits, and the command that takes it."""
+    from nasdsl.training import run as runs
+    from nasdsl.training.environment import deterministic, on
+    from nasdsl.training.largest import largest_batch
+
+    _prepare_kernels(plan, options)
+    with deterministic(options.deterministic), on(options.device):
+        found = largest_batch(runs.searching(plan, prepared, options), limit)
+    command = command_line.again(
+        click.get_current_context(),
+        without=("find_batch", "memory"),
+        more=f"--set batch={found.batch}",
+    )
+    if form == "json":
+        fields = {"batch": found.batch, "most": found.most, "image": found.image}
+        click.echo(json.dumps({"schema": 1, **fields, "limit": found.limit, "command": command}))
+        return
+    if not found.batch:
+        raise Failure("not even a batch of one image fits; take a smaller network")
+    whole = ", all images of an epoch" if found.batch == found.most else ""
+    click.echo(f"batch      {found.batch}{whole}")
+    if found.image is not None and found.limit is not None:
+        click.echo(
+            f"memory     predicted: {command_line.amount(found.image)} an image of {command_line.amount(found.limit)}"
+        )
+    click.echo(f"next       {command}")
 
 
 def _opened(plan: Any, prepared: Any, folder: Any, options: Any, accept_changes: bool) -> Any:
@@ -215,31 +309,43 @@ def _opened(plan: Any, prepared: Any, folder: Any, options: Any, accept_changes:
         )
     if diff:
         changed.accept(folder, order, sources, diff)
-    before, now = folder.read("run.json").get("versions") or {}, order["versions"]
-    for name in sorted({*before, *now}):
-        if before.get(name) != now.get(name):
-            say(f"note: the run began with {name} {before.get(name)}, now it is {now.get(name)}")
+    for part in ("versions", "environment"):
+        before, now = folder.read("run.json").get(part) or {}, order[part]
+        for name in sorted({*before, *now} if before else ()):
+            if before.get(name) != now.get(name):
+                say(
+                    f"note: the run began with {name} {before.get(name)}, now it is {now.get(name)}"
+                )
     folder.mend()
     return folder
 
 
 def _prepare_kernels(plan: Any, options: Any) -> None:
-    """Build what generated cells need, with a line of progress; or say what is lost without."""
+    """Build what batches and generated cells need, with a line of progress; or say what is lost without."""
     import torch
 
     from nasdsl.fusion.compiled_cells import CompiledCells, unavailable
     from nasdsl.fusion.generated_cells import GeneratedCells
     from nasdsl.fusion.profile import profile
+    from nasdsl.kernels.batches import batches
     from nasdsl.kernels.device.launch import available
     from nasdsl.kernels.library import library
     from nasdsl.kernels.toolchain import Missing
+    from nasdsl.training import run as runs
 
-    passes = profile(options.profile).passes
+    if options.search.casts and options.profile != runs.EMITTED:
+        say(
+            f"note: under {options.precision} cells run operator by operator, as profile "
+            f"{runs.EMITTED} has them"
+        )
+    passes = profile(options.runs_as).passes
     device = torch.device(options.device).type
     for each in passes:
         reason = unavailable(each.backend, {device}) if isinstance(each, CompiledCells) else None
         if reason is not None:
             say(f"note: {reason}; cells run operator by operator")
+    if device == "cpu" and plan.space().supernet.inp.kind == "image":
+        batches(progress=say)  # without it batches are made by tensor operations
     wanted = any(isinstance(each, GeneratedCells) for each in passes)
     if not wanted or plan.space().supernet.inp.kind != "image":
         return
@@ -271,15 +377,31 @@ def _carry_out(
     names = plan.items
     say(
         f"space {names['space'].name}, recipe {names['recipe'].name}, data {prepared.name} "
-        f"({prepared.shape}, {prepared.classes} classes), {options.device}, "
+        f"({prepared.shape}, {prepared.classes} classes), {_where(options)}, "
         f"{torch.get_num_threads()} thread{'s' * (torch.get_num_threads() != 1)}, seed {plan.seed}"
     )
-    _prepare_kernels(plan, options)
+    # One of them builds what the others then find built.
+    with options.world.together():
+        if options.world.writes:
+            _prepare_kernels(plan, options)
+    if not options.world.writes:
+        _prepare_kernels(plan, options)
+    if options.runs_as != options.settled().profile:
+        say(
+            f"note: batch-norms are synchronised between operators, so the supernet runs under the "
+            f"profile {options.runs_as}, not {options.profile} (--batch-norm local runs under it)"
+        )
     if events.wanted(plan.recipe) and not events.available():
         say(f"note: {events.MISSING}")
     for warning in prepared.warnings:
         say(f"note: {warning}")
     quiet = bool(click.get_current_context().find_root().params.get("quiet"))
+    if not options.world.writes:
+        try:
+            runs.execute(plan, prepared, folder, options)
+        except Stopped:
+            raise SystemExit(ranks.stop_code(os.environ)) from None
+        return
     settings = dict(lines(folder.read("run.json")))
     tracked = opened(track, OPENERS, folder.path, folder.path.name, settings, warn)
     try:
@@ -291,7 +413,7 @@ def _carry_out(
         tracked.end("stopped", {})
         folder.update(status="stopped")
         say(f"{stopped}; go on with: nasdsl run {folder.path} --resume")
-        raise SystemExit(STOPPED) from None
+        raise SystemExit(ranks.stop_code(os.environ)) from None
     except BaseException as error:
         with suppress(OSError, ValueError):  # what went wrong may be the disk
             folder.update(status="failed")
@@ -305,6 +427,16 @@ def _carry_out(
         raise PluginError(f"{where}: {type(error).__name__}: {error}") from error
     _tell(folder)
     _report(plan, outcome, folder, form)
+
+
+def _where(options: Any) -> str:
+    """The devices of a run."""
+    world = options.world
+    if not world.several:
+        return str(options.device)
+    return (
+        f"{world.size} ranks on {options.device.partition(':')[0]}, batch-norm {world.batch_norm}"
+    )
 
 
 def _ends(outcome: Any) -> dict[str, float]:
@@ -425,78 +557,3 @@ def _describe(plan: Any, form: str) -> None:
                 click.echo(f"  {key:14} {wrap(str(shown), 17)}")
         else:
             click.echo(f"{name:16} {value}")
-
-
-@click.command()
-@click.argument("run_folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--genotype", "text", help="Another genotype: text, file, or published name.")
-@click.option("--train", help="Other training settings, bundled or a file.")
-@click.option("--set", "changes", multiple=True, callback=pairs, metavar="SLOT=VALUE",
-              help="epochs, batch.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), help="Another seed.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=False,
-              help="Folder for this retraining [default: RUN/retrain-N].")  # fmt: skip
-@_shared
-@guarded
-def retrain(
-    run_folder: Path,
-    text: str | None,
-    train: str | None,
-    changes: dict[str, str],
-    seed: int | None,
-    out: Path | None,
-    device: str,
-    threads: int | None,
-    data_dir: Path | None,
-    form: str,
-) -> None:
-    """Retrain the genotype of RUN_FOLDER, with other settings or another genotype."""
-    from dataclasses import replace
-
-    import torch
-
-    from nasdsl.cli.progress import Progress
-    from nasdsl.ir.formats import forms
-    from nasdsl.ir.genotype import loads
-    from nasdsl.training import plan as plans
-    from nasdsl.training import record
-    from nasdsl.training import run as runs
-    from nasdsl.training.archive import reopen
-    from nasdsl.training.data import inputs
-    from nasdsl.training.lock import held
-
-    source = record.RunFolder(run_folder)
-    plan = reopen(source)
-    if train is not None or changes:
-        items = dict(plan.items)
-        if train is not None:
-            items["train"] = plans.find("train", train, plan.items["space"].loaded)
-        merged = {**plan.changes, **{f"train.{k}": v for k, v in changes.items()}}
-        plan = plans.make_from_items(
-            items, parameters=plan.parameters, changes=merged, seed=plan.seed
-        )
-    if seed is not None:
-        plan = replace(plan, seed=seed)
-    space = plan.space()
-    if text is not None:
-        genotype = forms.parse(given.text_of(text), space)
-    else:
-        genotype = loads(json.dumps(source.read("genotype.json")))
-    torch.set_num_threads(threads or runs.threads_for(plan))
-    options = runs.Options(device=runs.device_of(device), data_dir=data_dir)
-    prepared = inputs.prepare(plan.dataset, plan.split, data_dir=data_dir, device=options.device)
-    runs.check_fit(plan, prepared)
-    n = 1
-    while out is None and (run_folder / f"retrain-{n}").exists():
-        n += 1
-    folder = record.RunFolder(out or run_folder / f"retrain-{n}")
-    quiet = bool(click.get_current_context().find_root().params.get("quiet"))
-    with held(folder.path), Progress(quiet=quiet) as progress:
-        found = runs.retrain(plan, prepared, genotype, folder, options, progress, warn)
-        folder.write("genotype.json", genotype.as_json())
-    if form == "json":
-        click.echo(json.dumps({"schema": 1, "folder": str(folder.path), **found}, indent=1))
-        return
-    click.echo(f"retrained  {found['test']['accuracy']:.2f} % on held-out test images "
-               f"({found['params']:,} parameters)")  # fmt: skip
-    click.echo(f"folder     {folder.path}")

@@ -102,8 +102,8 @@ def run(
     from nasdsl.report.suite_plan import plan_text
     from nasdsl.suite import executor, folder, work
     from nasdsl.suite.outcome import standing
+    from nasdsl.training.environment import device_of
     from nasdsl.training.interrupt import Stopped
-    from nasdsl.training.run import device_of
 
     place = Path(source)
     if not dry_run and folder.is_suite(place):
@@ -180,8 +180,8 @@ def cell(
     """Do one cell of the suite in FOLDER; the process that claimed it writes its result down."""
     from nasdsl.suite import executor, work
     from nasdsl.suite.folder import SuiteFolder
+    from nasdsl.training.environment import device_of
     from nasdsl.training.interrupt import Stopped
-    from nasdsl.training.run import device_of
 
     executor.leave_with_parent()
     kept = SuiteFolder(folder)

@@ -1044,7 +1044,8 @@ _ALL = (
         "a range that is none",
         """Ranges of data are written `data[0%..50%]` in fractions (half open) or
         `data[0..24999]` in whole indices (inclusive). They run upwards and hold at least
-        one image; fractions lie between 0 and 100 %.""",
+        one image; fractions lie between 0 and 100 %. The folds of `kfold` count from 0. A range is
+        taken of a whole order, never of another range.""",
         _split("data[50%..0%]", "data[50%..100%]"),
         _split("data[0%..50%]", "data[50%..100%]"),
     ),
@@ -1055,6 +1056,16 @@ _ALL = (
         blocks. Here stands a block of another kind, or a name that is no block.""",
         'nas 1\nfrom "recipes/darts.nas" import darts\nsuite q {\n  spaces = [darts]\n}\n',
         'nas 1\nfrom "recipes/darts.nas" import darts\nsuite q {\n  recipes = [darts]\n}\n',
+    ),
+    Code(
+        "E407",
+        "a list of indices that cannot be used",
+        """`files("train.txt")` is the images whose indices a file lists, in its order: a text of
+        whole numbers from 0 (`#` begins a comment), a JSON list, or a flat `.npy` array of
+        integers. The file lies beside the `.nas` file or below; a path never leaves that folder.
+        An index stands in a list once, and at least one does.""",
+        _split('files("../train.txt")', "data[50%..100%]"),
+        _split("data[0%..50%]", "data[50%..100%]"),
     ),
     # ---- 5xx: limits, and what does not go together
     Code(

@@ -128,8 +128,9 @@ class Ref:
 class Data:
     """An order of a data set's training images, and a range of it.
 
-    `order` is `file`, `shuffle` or `stratify`; `low` and `high` are fractions (half open) or,
-    with `indices`, whole numbers (inclusive).
+    `order` is `file`, `shuffle`, `stratify` or `files`, a list of indices; `low` and `high` are
+    fractions (half open) or, with `indices`, whole numbers (inclusive). With `folds` the range is
+    one of so many folds. With `outside` it is everything but the range.
     """
 
     order: str = "file"
@@ -137,6 +138,11 @@ class Data:
     low: Fraction = Fraction(0)
     high: Fraction = Fraction(1)
     indices: bool = False
+    folds: int = 0
+    outside: bool = False
+    #: Of `files`: the path as written, and the indices as int64 of this machine.
+    path: str = ""
+    chosen: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,7 +227,12 @@ def show(value: Any) -> str:
         case Total():
             return " + ".join(show(p) for p in value.parts)
         case Data():
-            base = "data" if value.order == "file" else f"{value.order}(data, seed = {value.seed})"
+            base = {"file": "data", "files": f'files("{value.path}")'}.get(
+                value.order, f"{value.order}(data, seed = {value.seed})"
+            )
+            if value.folds:
+                what = "without" if value.outside else "fold"
+                return f"kfold({base}, k = {value.folds}, {what} = {show(value.low * value.folds)})"
             if value.indices:
                 return f"{base}[{show(value.low)}..{show(value.high)}]"
             return f"{base}[{show(value.low * 100)}%..{show(value.high * 100)}%]"

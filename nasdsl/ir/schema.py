@@ -518,6 +518,8 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     P("path", "text", None),
                     P("classes", "int", None),
                     P("size", "int", None),
+                    P("memory", "number", None),
+                    P("workers", "number", None),
                     runs=True,
                 ),
                 _spec(
@@ -628,7 +630,7 @@ BLOCKS: Mapping[str, Mapping[str, str]] = MappingProxyType(
                 "augment": "augment",
                 "drop_path": "schedule",
                 "aux": "number",
-                "precision": "any",
+                "precision": "precision",
             }
         ),
         "dataset": MappingProxyType(
@@ -665,5 +667,8 @@ BLOCKS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         ),
     }
 )
+
+#: What `precision` may be.
+PRECISIONS = ("float32", "bf16", "fp16")
 
 FORMS = ("constant", "linear", "cosine", "exponential")

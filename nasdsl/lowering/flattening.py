@@ -18,6 +18,7 @@ from nasdsl.lowering.disagreement import (
     what_to_write,
     written_keys,
 )
+from nasdsl.lowering.lists import Lists
 from nasdsl.lowering.lookup import has, lookup
 from nasdsl.lowering.merging import merge
 from nasdsl.lowering.modules import Def, hides
@@ -32,10 +33,14 @@ MAX_PARENTS = 50
 class Flattener:
     """Flattens blocks on demand, each definition once."""
 
-    def __init__(self, diags: Diagnostics, plugins: Plugins = NO_PLUGINS) -> None:
+    def __init__(
+        self, diags: Diagnostics, plugins: Plugins = NO_PLUGINS, lists: Lists | None = None
+    ) -> None:
         self.diags = diags
         #: Components in Python that the program may use.
         self.plugins = plugins
+        #: Lists of indices that its splits name.
+        self.lists = Lists() if lists is None else lists
         self.done: dict[int, Block | None] = {}
         self.active: set[int] = set()
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from nasdsl.oneshot.ranks.world import ALONE, World
 
 
 @dataclass(slots=True)
@@ -27,6 +30,14 @@ class Meter:
         hits = (logits.detach().argmax(dim=1) == y).sum()
         self.sums += torch.stack([loss.detach().double() * n, hits.double()])
         self.count += n
+
+    def over(self, world: World) -> Meter:
+        """What all ranks recorded; every rank has to ask."""
+        if not world.several:
+            return self
+        own = self.sums.cpu()
+        *sums, count = world.sum(torch.cat([own, own.new_tensor([self.count])])).tolist()
+        return Meter(self.sums.new_tensor(sums), round(count))
 
     def clear(self) -> None:
         """Begin anew, in the same place."""
@@ -50,12 +61,18 @@ def top_k(logits: Tensor, y: Tensor, k: int) -> Tensor:
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *args: object
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    *args: object,
+    world: World = ALONE,
 ) -> tuple[float, float]:
-    """Mean loss and accuracy in percent over all samples, weighted by sample; mode unchanged."""
+    """Mean loss and accuracy in percent over all samples, weighted by sample; mode unchanged.
+
+    Ranks take whole batches in turn: what the statistics of a batch are does not depend on them.
+    """
     meter: Meter | None = None
-    for x, y in batches:
+    for x, y in islice(batches, world.rank, None, world.size):
         meter = meter or Meter.on(x.device)
         logits = model(x, *args)
         meter.add(F.cross_entropy(logits, y), logits, y)
-    return meter.read() if meter is not None else (float("nan"), float("nan"))
+    return (meter or Meter.on(torch.device("cpu"))).over(world).read()

@@ -10,13 +10,17 @@ from torch import Tensor, nn
 from nasdsl.ir.config import Component
 
 
-def build(component: Component, parameters: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
+def build(
+    component: Component, parameters: Mapping[str, nn.Parameter], *, skips: bool = False
+) -> torch.optim.Optimizer:
     """The optimizer of a component over named parameters; schedules are set step by step.
 
     Over lists of tensors (`foreach`): operator for operator what a loop over them computes, with
-    one call for all.
+    one call for all. One that `skips` moves can leave one out as a number on the device says; its
+    kernels agree with the others to rounding.
     """
     values = list(parameters.values())
+    kernels = {"fused": True} if skips else {"foreach": True}
     match component.name:
         case "sgd":
             return torch.optim.SGD(
@@ -24,13 +28,13 @@ def build(component: Component, parameters: Mapping[str, nn.Parameter]) -> torch
                 lr=0.0,
                 momentum=float(component.get("momentum")),
                 nesterov=bool(component.get("nesterov")),
-                foreach=True,
+                **kernels,
             )
         case "adam" | "adamw":
             kind = torch.optim.Adam if component.name == "adam" else torch.optim.AdamW
             betas = tuple(float(b) for b in component.get("betas"))
             eps = float(component.get("eps"))
-            return kind(values, lr=0.0, betas=(betas[0], betas[1]), eps=eps, foreach=True)
+            return kind(values, lr=0.0, betas=(betas[0], betas[1]), eps=eps, **kernels)
         case other:
             raise ValueError(f"unknown optimizer {other}")
 
@@ -59,14 +63,37 @@ def move(
     lr: float,
     decay: float,
     clip: float | None = None,
+    bad: Tensor | None = None,
 ) -> None:
-    """One step along gradients by name; `clip` bounds their common norm."""
+    """One step along gradients by name; `clip` bounds their common norm.
+
+    Where `bad` is 1 nothing moves and nothing is remembered; the optimizer is one that skips.
+    """
     for name, parameter in parameters.items():
         parameter.grad = gradients.get(name)
     if clip is not None:
         nn.utils.clip_grad_norm_(parameters.values(), clip)
     set_rates(optimizer, lr, decay)
-    optimizer.step()
+    if bad is None:
+        optimizer.step()
+        return
+    _begin(optimizer)
+    # As `torch.amp.GradScaler` tells it.
+    optimizer.grad_scale, optimizer.found_inf = None, bad  # type: ignore[attr-defined]
+    try:
+        optimizer.step()
+    finally:
+        del optimizer.grad_scale, optimizer.found_inf  # type: ignore[attr-defined]
+
+
+def _begin(optimizer: torch.optim.Optimizer) -> None:
+    """Momentum of zeros: a first move that is skipped would leave it not initialised."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"] if group.get("momentum") else ():
+            if parameter.grad is not None:
+                optimizer.state[parameter].setdefault(
+                    "momentum_buffer", torch.zeros_like(parameter)
+                )
 
 
 def gradients(
@@ -103,9 +130,13 @@ def restore(
 ) -> None:
     """Put back what `state` gave."""
     optimizer.state.clear()
+    groups = [g for g in optimizer.param_groups if g.get("fused") or g.get("capturable")]
     for key, tensor in tensors.items():
         name, _, field = key.rpartition(":")
         parameter = parameters[name]
-        # `step` counts on the CPU, as torch keeps it; all other fields live with the parameter.
-        value = tensor.clone() if field == "step" else tensor.to(parameter).clone()
+        # `step` counts on the CPU, as torch keeps it for most kernels; all else is the parameter's.
+        if field != "step":
+            value = tensor.to(parameter).clone()
+        else:
+            value = tensor.clone().to(parameter.device if groups else tensor.device)
         optimizer.state[parameter][field] = value

@@ -49,7 +49,10 @@ class Penalty(Protocol):
 
 
 class GradientRule(Protocol):
-    """Looks at, or changes, the gradients of a step (slots `freeze` and `align`)."""
+    """Looks at, or changes, the gradients of a step (slots `freeze` and `align`).
+
+    Of several ranks each is given its part of the batch, `x` and `y`, and the gradients of all of it.
+    """
 
     @property
     def wants_validation_gradients(self) -> bool:

@@ -2,6 +2,9 @@
 
 A step rule owns the whole update through a Session; every other part sees the same one. Nothing
 here waits for the device, except a one-hot sampler for its picks.
+
+With several ranks a batch is this rank's part of it, and so are logits. `loss` is that of the whole
+batch, on every rank the same, and so are its gradients: rules need not know of ranks.
 """
 
 from __future__ import annotations
@@ -22,7 +25,12 @@ from nasdsl.oneshot.arch import ArchParameters
 from nasdsl.oneshot.held import Held
 from nasdsl.oneshot.metrics import Meter
 from nasdsl.oneshot.parts import ARCH, WEIGHTS, Parts
+from nasdsl.oneshot.precision import FLOAT32, PLAIN, Numerics, cast, single
+from nasdsl.oneshot.ranks import pair
+from nasdsl.oneshot.ranks.batch_norm import synchronised
+from nasdsl.oneshot.ranks.world import ALONE, World
 from nasdsl.oneshot.samplers.sample import Sample
+from nasdsl.oneshot.scaler import Scaler
 
 Batch = tuple[Tensor, Tensor]
 
@@ -95,6 +103,17 @@ class Session:
     heat: Tensor | None = None
     #: The first batch of `train` or `valid`, beside the streams, for measurements.
     probe: Callable[[str], Batch] = _no_probe
+    #: The ranks that make the steps of this session together.
+    world: World = ALONE
+    numerics: Numerics = PLAIN
+    #: Scales the loss under fp16.
+    scaler: Scaler | None = None
+
+    def step(self) -> None:
+        """One step of the recipe's step rule."""
+        self.parts.step.run(self)
+        if self.scaler is not None:
+            self.scaler.update()
 
     # ---- time
 
@@ -167,6 +186,8 @@ class Session:
             return None
         shape = len(self.supernet.droppable), int(self.recipe.get("batch"))
         keep = torch.rand(shape, generator=self.noise) < 1 - p
+        # Drawn for the whole batch, so that they do not depend on the number of ranks.
+        keep = keep[:, self.world.part(shape[1])]
         like = next(iter(self.weights.values()))
         return keep.to(like) * (1 / (1 - p) if p < 1 else 0.0)
 
@@ -192,24 +213,57 @@ class Session:
         return found
 
     def forward(
-        self, x: Tensor, sample: Sample, weights: Mapping[str, Tensor] | None = None
+        self,
+        x: Tensor,
+        sample: Sample,
+        weights: Mapping[str, Tensor] | None = None,
+        *,
+        exact: bool = False,
     ) -> Tensor:
-        """Logits; with `weights` those stand in for the supernet's parameters."""
+        """Logits; with `weights` those stand in for the supernet's parameters.
+
+        With `exact`, for measurements, nothing is cast to the precision of the steps.
+        """
         if x.dim() == 4:
             x = x.contiguous(memory_format=self.layout)
-        if weights is None:
-            logits: Tensor = self.supernet(x, sample.mix, sample.pick, sample.keep)
-            return logits
-        result: Tensor = torch.func.functional_call(
-            self.supernet, dict(weights), (x, sample.mix, sample.pick, sample.keep)
-        )
-        return result
+        mix = sample.mix
+        if self.world.several and torch.is_grad_enabled():
+            mix, weights = self._enter(mix, weights)
+        given = x, mix, sample.pick, sample.keep
+        # What enters a rank's part is not cast yet: gradients are summed in float32.
+        with (
+            synchronised(self.world),
+            cast(FLOAT32 if exact else self.numerics.precision, self.device),
+        ):
+            if weights is None:
+                logits: Tensor = self.supernet(*given)
+            else:
+                logits = torch.func.functional_call(self.supernet, dict(weights), given)
+        return single(logits)
+
+    def _enter(
+        self, mix: dict[str, Tensor], weights: Mapping[str, Tensor] | None
+    ) -> tuple[dict[str, Tensor], Mapping[str, Tensor] | None]:
+        """Mix and weights as this rank's part of the batch sees them."""
+        if weights is None and any(w.requires_grad for w in self.weights.values()):
+            weights = self.weights
+        return pair.enter(mix), None if weights is None else pair.enter(weights)
 
     def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """The loss of the recipe, without penalties."""
+        """The loss of the recipe over the whole batch, without penalties."""
+        if not self.world.several:
+            return self.own_loss(logits, y)
+        total = F.cross_entropy(logits, y, reduction="sum", label_smoothing=self._smoothing)
+        return pair.mean(total, len(y))
+
+    def own_loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        """The same loss over what this rank holds: for batches that every rank takes whole."""
+        return F.cross_entropy(logits, y, label_smoothing=self._smoothing)
+
+    @property
+    def _smoothing(self) -> float:
         component = self.recipe.get("loss")
-        smoothing = float(component.get("smoothing")) if component is not None else 0.0
-        return F.cross_entropy(logits, y, label_smoothing=smoothing)
+        return float(component.get("smoothing")) if component is not None else 0.0
 
     def penalized(
         self, loss: Tensor, sample: Sample, alphas: Mapping[str, Tensor] | None = None
@@ -220,6 +274,15 @@ class Session:
         return loss
 
     # ---- moves
+
+    def gradients(
+        self, loss: Tensor, wanted: Mapping[str, Tensor], *, keep: bool = False
+    ) -> dict[str, Tensor | None]:
+        """Gradients of a loss as `optimizers.gradients`; under fp16 the loss is scaled for them."""
+        if self.scaler is None:
+            return optimizers.gradients(loss, wanted, keep=keep)
+        found = optimizers.gradients(self.scaler.scaled(loss), wanted, keep=keep)
+        return self.scaler.unscaled(found)
 
     def move_weights(self, gradients: Mapping[str, Tensor | None]) -> None:
         """One step of the weight optimizer along gradients by name."""
@@ -251,4 +314,5 @@ class Session:
             lr=self.now(component.get("lr"), role),
             decay=self.now(component.get("decay"), role),
             clip=float(clip) if clip is not None else None,
+            bad=self.scaler.look(gradients) if self.scaler is not None else None,
         )

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nasdsl.ir.op import Prim
+from nasdsl.ops.batch import batch_mean
 
 
 class ChannelsFrom(nn.Module):
@@ -94,7 +95,7 @@ class Explorer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         pooled = x.flatten(2).mean(2) if x.dim() > 2 else x
         asked = self.expand(self.squeeze(pooled).relu()).relu()
-        return self.by * asked.mean(0).softmax(0)
+        return self.by * batch_mean(asked).softmax(0)
 
 
 class Dropped(nn.Dropout):

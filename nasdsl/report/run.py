@@ -94,6 +94,9 @@ _RUN = (
     "data",
     "device",
     "profile",
+    "precision",
+    "accumulate",
+    "environment",
     "space_digest",
     "architectures",
     "started",
@@ -246,6 +249,10 @@ def _facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts.append(("device", str(run.get("device") or "")))
     if run.get("profile"):
         facts.append(("profile", str(run["profile"])))
+    if run.get("precision"):
+        facts.append(("precision", str(run["precision"])))
+    if run.get("accumulate"):
+        facts.append(("batches", f"in {run['accumulate']} parts"))
     times = [str(run[k]) for k in ("started", "ended") if run.get(k)]
     facts.append(("time", " to ".join(times)))
     return facts

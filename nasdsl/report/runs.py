@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nasdsl.report.columns import indent, table, wrap
-from nasdsl.training.changed import lines
+from nasdsl.training.changed import circumstances, lines
 from nasdsl.training.record import RunError, RunFolder, read_log
 
 SCHEMA = 1
@@ -118,20 +118,19 @@ def _number(value: float | None) -> str:
 
 
 def difference_report(a: Path, b: Path) -> dict[str, Any]:
-    """What differs between two runs: settings, results, architectures. Raises RunError."""
+    """What differs between two runs: settings, results, architectures. Raises RunError.
+
+    `environment` is how and where they were made, which changes last digits.
+    """
     folders = RunFolder(a), RunFolder(b)
-    left, right = (dict(lines(f.read("run.json"))) for f in folders)
-    settings = [
-        {"name": name, "a": left.get(name), "b": right.get(name)}
-        for name in dict.fromkeys((*left, *right))
-        if left.get(name) != right.get(name)
-    ]
+    orders = [f.read("run.json") for f in folders]
     one, two = (_results(f) for f in folders)
     return {
         "schema": SCHEMA,
         "a": str(a),
         "b": str(b),
-        "settings": settings,
+        "settings": _apart(*(dict(lines(order)) for order in orders)),
+        "environment": _apart(*(dict(circumstances(order)) for order in orders)),
         "results": {
             name: {"a": one.get(name), "b": two.get(name)}
             for name, *_ in _RESULTS
@@ -139,6 +138,15 @@ def difference_report(a: Path, b: Path) -> dict[str, Any]:
         },
         "architecture": _architectures(*folders),
     }
+
+
+def _apart(left: Mapping[str, str], right: Mapping[str, str]) -> list[dict[str, str | None]]:
+    """What differs between values by name."""
+    return [
+        {"name": name, "a": left.get(name), "b": right.get(name)}
+        for name in dict.fromkeys((*left, *right))
+        if left.get(name) != right.get(name)
+    ]
 
 
 def _architectures(a: RunFolder, b: RunFolder) -> dict[str, Any] | None:
@@ -159,15 +167,17 @@ def _architectures(a: RunFolder, b: RunFolder) -> dict[str, Any] | None:
 def difference_text(report: Mapping[str, Any], width: int = WIDTH) -> str:
     """The difference of two runs as text."""
     made = [f"a  {report['a']}", f"b  {report['b']}", ""]
-    if report["settings"]:
-        made.append("settings")
-        for each in report["settings"]:
+    if not report["settings"]:
+        made.append("settings: the same")
+    for part in ("settings", "environment"):
+        if part == "environment" and report[part]:
+            made.append("")
+        made += [part] if report[part] else []
+        for each in report[part]:
             made.append(f"  {each['name']}")
             for side in ("a", "b"):
                 value = "-" if each[side] is None else str(each[side])
                 made += wrap(value, width=width, first=f"    {side}  ")
-    else:
-        made.append("settings: the same")
     if report["results"]:
         names = {name: text for name, _, _, text in _RESULTS}
         rows = []

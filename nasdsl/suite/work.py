@@ -23,6 +23,7 @@ from nasdsl.suite.folder import SuiteFolder
 from nasdsl.suite.planning import run_plan
 from nasdsl.training import run as runs
 from nasdsl.training.data import inputs, splits
+from nasdsl.training.environment import device_of
 from nasdsl.training.loop import Watcher
 from nasdsl.training.record import RunFolder
 
@@ -59,9 +60,7 @@ def perform(
         return made
     plan = run_plan(loaded, cell.order)
     torch.set_num_threads(means.threads or runs.threads_for(plan))
-    options = runs.Options(
-        device=runs.device_of(means.device), data_dir=means.data_dir, retrain=False
-    )
+    options = runs.Options(device=device_of(means.device), data_dir=means.data_dir, retrain=False)
     prepared = inputs.prepare(
         plan.dataset, plan.split, data_dir=means.data_dir, device=options.device
     )

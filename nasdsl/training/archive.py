@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,6 +14,7 @@ from nasdsl.ir.extension import CLOSED, Plugins
 from nasdsl.ir.plugin_files import digest, from_text, of_files
 from nasdsl.lowering import program as programs
 from nasdsl.lowering.flattening import Flattener
+from nasdsl.lowering.lists import LARGEST, Lists
 from nasdsl.lowering.modules import Loader, Module
 from nasdsl.source import Source
 from nasdsl.training.plan import Item, Plan, make_from_items
@@ -32,10 +35,12 @@ def archived(items: Mapping[str, Item]) -> dict[str, Any]:
             modules[module.key] = {"name": module.source.name, "text": module.source.text}
             imports.extend([module.key, path, key] for path, key in edges)
     files = {f.name: f for i in items.values() for f in i.loaded.program.flat.plugins.files}
+    lists = {k: d for i in items.values() for k, d in i.loaded.program.flat.lists.used.items()}
     return {
         "schema": 1,
         "modules": modules,
         "plugins": [{"name": f.name, "text": f.text, "digest": f.digest} for f in files.values()],
+        "lists": [{"module": m, "path": p, "data": packed(d)} for (m, p), d in lists.items()],
         "imports": sorted({tuple(i) for i in imports}),
         "items": {
             k: {"name": i.name, "module": i.loaded.program.module.key} for k, i in items.items()
@@ -112,12 +117,13 @@ def restored(folder: RunFolder, stored: Any, *, run_plugins: bool = False) -> di
         return key, Source.of(modules[key]["name"], modules[key]["text"])
 
     plugins = _plugins(folder, stored.get("plugins", [])) if run_plugins else CLOSED
+    lists = Lists(stored=_lists(folder, stored.get("lists", [])))
     loaded: dict[str, Loaded] = {}
     items = {}
     for kind, item in wanted.items():
         key = item["module"]
         if key not in loaded:
-            loaded[key] = _load(key, modules, find, plugins)
+            loaded[key] = _load(key, modules, find, plugins, lists)
         items[kind] = Item(kind, item["name"], loaded[key])
     return items
 
@@ -133,7 +139,28 @@ def _plugins(folder: RunFolder, stored: Any) -> Plugins:
     return of_files([from_text(name, text) for name, text, _ in given])
 
 
-def _load(key: str, modules: dict[str, Any], find: Any, plugins: Plugins) -> Loaded:
+def packed(data: bytes) -> str:
+    """Bytes as text."""
+    return base64.b64encode(zlib.compress(data)).decode("ascii")
+
+
+def _lists(folder: RunFolder, stored: Any) -> dict[tuple[str, str], bytes]:
+    """The lists of indices that splits name. Raises RunError."""
+    found = {}
+    try:
+        for each in stored:
+            unpack = zlib.decompressobj()
+            raw = base64.b64decode(each["data"], validate=True)
+            data = unpack.decompress(raw, LARGEST + 1)
+            if len(data) > LARGEST or not unpack.eof:
+                raise ValueError
+            found[str(each["module"]), str(each["path"])] = data
+    except (KeyError, TypeError, ValueError, zlib.error):
+        raise RunError(f"{folder.path}: a list of indices in sources.json is damaged") from None
+    return found
+
+
+def _load(key: str, modules: dict[str, Any], find: Any, plugins: Plugins, lists: Lists) -> Loaded:
     diags = Diagnostics()
     loader = Loader(find, diags)
     module: Module | None = loader.load(key, Source.of(modules[key]["name"], modules[key]["text"]))
@@ -141,5 +168,5 @@ def _load(key: str, modules: dict[str, Any], find: Any, plugins: Plugins) -> Loa
         raise CompileError(tuple(diags))
     diags.check()
     sources = tuple(m.source for m in loader.modules.values() if m is not None)
-    program = programs.Program(module, diags, Flattener(diags, plugins), sources)
+    program = programs.Program(module, diags, Flattener(diags, plugins, lists), sources)
     return Loaded(program, ())

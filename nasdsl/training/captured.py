@@ -152,7 +152,7 @@ class Captured:
         if any(not _alike(a, b) for a, b in zip(batches, self.inputs, strict=True)):
             # A smaller batch at the end of a pass.
             with _feeding(session, self.order, batches):
-                session.parts.step.run(session)
+                session.step()
             return
         if self.replay is None:
             self.replay = self._recorded(session)
@@ -184,7 +184,7 @@ class Captured:
         session.next_valid = noting("valid", real[1])
         try:
             with self.capture.beside():
-                session.parts.step.run(session)
+                session.step()
         finally:
             session.next_train, session.next_valid = real
         if not self.seen:
@@ -200,7 +200,7 @@ class Captured:
 
         def once() -> None:
             with _feeding(session, self.order, self.inputs), _held(optimizers):
-                session.parts.step.run(session)
+                session.step()
 
         replay = self.capture.record(once)
         session.train_meter.count, session.valid_meter.count = counts

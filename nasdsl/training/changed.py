@@ -13,7 +13,7 @@ from nasdsl.training.record import RunFolder
 #: What decides a run; the rest of an order says where and when it was begun.
 DECIDES = (
     "items", "parameters", "changes", "seed", "space_digest", "recipe", "train", "split",
-    "fingerprints", "data", "plugins",
+    "fingerprints", "data", "plugins", "batch_norm", "precision", "accumulate",
 )  # fmt: skip
 #: More lines of a difference than this help nobody.
 _LINES = 60
@@ -67,6 +67,16 @@ def lines(order: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield f"{name}.{key}", str(each)
         elif value or value == 0:
             yield name, str(value)
+
+
+def circumstances(order: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """How and where a run was made, by name: what changes its last digits and decides nothing."""
+    for name in ("device", "profile", "threads", "cuda_graph"):
+        if (value := order.get(name)) is not None:
+            yield name, str(value)
+    for name in ("versions", "environment"):
+        for key, value in sorted((order.get(name) or {}).items()):
+            yield f"{name}.{key}", str(value)
 
 
 def _lines(order: Mapping[str, Any]) -> Iterator[str]:

@@ -92,7 +92,7 @@ def diverged(task: Task, kept: Kept, epoch: int, step: int) -> Diverged:
 
 def _again(task: Task, kept: Kept, epoch: int, step: int) -> tuple[tuple[int, int], str | None]:
     """Make the steps since the last checkpoint again; the first that fails, and why."""
-    found = checkpoint.read(kept.place) if kept.place is not None else None
+    found = kept.newest()
     if found is None:
         return (epoch, step), None
     task.restore(found.tensors, found.values["task"])

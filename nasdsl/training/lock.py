@@ -6,6 +6,7 @@ off when the process ends, however it ends.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,4 +41,7 @@ def held(folder: Path) -> Iterator[None]:
             pass  # not on this file system
         yield
     finally:
+        # Processes that were begun since have the handle, too; the lock ends for all of them.
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_UN)
         os.close(handle)

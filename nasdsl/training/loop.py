@@ -1,7 +1,8 @@
 """The loop around every training: epochs, log, checkpoints, signals, progress; once.
 
 A task knows how to make one step and what its state is; the loop knows when. It is the same for
-search and retraining, so that both stop, resume and repeat in the same way.
+search and retraining, so that both stop, resume and repeat in the same way. Of several ranks all go
+through it together, and the first writes and tells.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nasdsl.oneshot.ranks.world import ALONE, World
+from nasdsl.training.agreement import agree
 from nasdsl.training.diverged import diverged
 from nasdsl.training.interrupt import Stopped, listening
 from nasdsl.training.kept import Kept
@@ -50,14 +53,16 @@ def drive(
     every: int = 1,
     wall_limit: float | None = None,
     tell: Teller | None = None,
+    world: World = ALONE,
 ) -> list[dict[str, Any]]:
     """Run a task to its end, from its newest whole checkpoint if there is one; its records.
 
     `every`: a checkpoint after so many epochs, and always at the beginning, at the end and on a
     signal. `tell` is told what was found damaged. Raises Stopped after SIGINT or SIGTERM (a
-    checkpoint is written first), Diverged, TooLarge, CheckpointError, DiskError.
+    checkpoint is written first), Diverged, TooLarge, CheckpointError, DiskError; of several ranks
+    also Disagreed, RankLost and Elsewhere.
     """
-    kept = Kept(folder, tell or _silent)
+    kept = Kept(folder, tell or _silent, world)
     records: list[dict[str, Any]] = []
     began = time.perf_counter()
     with listening() as request:
@@ -67,7 +72,7 @@ def drive(
                 break
             steps = task.begin(epoch)
             for number in range(skip if epoch == first else 0, steps):
-                with room(task):
+                with room(task, world):
                     task.step(epoch, number)
                 record = None
                 ended = number + 1 == steps
@@ -81,8 +86,10 @@ def drive(
                 last = ended and (epoch + 1 == task.epochs or task.finished)
                 if last or (ended and (epoch + 1) % every == 0):
                     kept.save(task, epoch + 1, 0)
+                elif ended and world.several:
+                    agree(task.state(), world, f"after epoch {epoch + 1}")
                 seconds = time.perf_counter() - began
-                if watch is not None:
+                if watch is not None and world.writes:
                     watch(
                         Moment(
                             task=task.name,
@@ -95,7 +102,8 @@ def drive(
                         )
                     )
                 late = wall_limit is not None and time.perf_counter() - began > wall_limit
-                if (request.stop or late) and not last:
+                # A signal may reach the ranks in different steps.
+                if world.any(request.stop or late) and not last:
                     kept.save(task, epoch + 1 if ended else epoch, 0 if ended else number + 1)
                     raise Stopped(
                         f"stopped in epoch {epoch + 1} of {task.epochs}, "

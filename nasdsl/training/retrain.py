@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,12 +13,19 @@ from nasdsl.codegen.discrete import Discrete
 from nasdsl.ir.config import Settings
 from nasdsl.ir.space import Network
 from nasdsl.oneshot import optimizers
+from nasdsl.oneshot.accumulate import Gradients, Passed, in_parts
 from nasdsl.oneshot.metrics import Meter, evaluate
+from nasdsl.oneshot.precision import PLAIN, Numerics, cast, single
+from nasdsl.oneshot.ranks import pair
+from nasdsl.oneshot.ranks.batch_norm import synchronised
+from nasdsl.oneshot.ranks.world import ALONE, World
+from nasdsl.oneshot.scaler import Scaler
 from nasdsl.oneshot.session import Clock
 from nasdsl.training import checkpoint
 from nasdsl.training.data.batches import Evaluation, Stream, derived_generator, derived_seed
 from nasdsl.training.data.inputs import Inputs, pipeline
 from nasdsl.training.layout import Laid, layout_for
+from nasdsl.training.operations import reseed, seed_operations
 from nasdsl.training.task import State
 
 
@@ -31,10 +39,20 @@ class Retrain:
     setting = "train.batch"
 
     def __init__(
-        self, network: Network, settings: Settings, inputs: Inputs, *, seed: int, device: str
+        self,
+        network: Network,
+        settings: Settings,
+        inputs: Inputs,
+        *,
+        seed: int,
+        device: str,
+        world: World = ALONE,
+        numerics: Numerics = PLAIN,
     ) -> None:
-        self.settings, self.inputs = settings, inputs
+        self.settings, self.inputs, self.world = settings, inputs, world
         self.device = torch.device(device)
+        self.numerics = numerics
+        self.scaler = Scaler(self.device) if numerics.scales else None
         self.aux = float(settings.get("aux") or 0)
         self.net = Discrete(
             network,
@@ -51,15 +69,18 @@ class Retrain:
             seed=seed,
             name="retrain.train",
             augment=pipeline(settings.get("augment")),
+            world=world,
         )
         self.epochs = int(settings.get("epochs"))
         self.finished = False
         self.weights = dict(self.net.named_parameters())
-        self.optimizer = optimizers.build(settings.get("weights"), self.weights)
+        self.optimizer = optimizers.build(
+            settings.get("weights"), self.weights, skips=numerics.scales
+        )
         loss = settings.get("loss")
         self.smoothing = float(loss.get("smoothing")) if loss is not None else 0.0
         self.meter = Meter.on(self.device)
-        torch.manual_seed(derived_seed(seed, "retrain.operations"))
+        seed_operations(derived_seed(seed, "retrain.operations"), world)
 
     def begin(self, epoch: int) -> int:
         return self.train.batches_per_pass
@@ -74,27 +95,62 @@ class Retrain:
             x = x.contiguous(memory_format=self.layout)
         drop = self.settings.get("drop_path")
         probability = now(drop) if drop is not None else 0.0
-        keep = self.net.drop_path_masks(x.shape[0], probability, self.masks, x)
-        logits, aux_logits = self.net.train_step(x, keep)
-        loss = F.cross_entropy(logits, y, label_smoothing=self.smoothing)
-        total = loss
-        if aux_logits is not None:
-            aux = F.cross_entropy(aux_logits, y, label_smoothing=self.smoothing)
-            total = loss + self.aux * aux
+        # Drawn for the whole batch, so that they do not depend on the number of ranks.
+        keep = self.net.drop_path_masks(self.train.batch, probability, self.masks, x)
+        if self.world.several:
+            keep = {n: mask[self.world.part(self.train.batch)] for n, mask in keep.items()}
+        made = self._passed(x, y, keep)
         component = self.settings.get("weights")
         clip = component.get("clip")
         optimizers.move(
             self.optimizer,
             self.weights,
-            optimizers.gradients(total, self.weights),
+            made.gradients,
             lr=now(component.get("lr")),
             decay=now(component.get("decay")),
             clip=float(clip) if clip is not None else None,
+            bad=self.scaler.look(made.gradients) if self.scaler is not None else None,
         )
-        self.meter.add(loss, logits, y)
+        if self.scaler is not None:
+            self.scaler.update()
+        self.meter.add(made.loss, made.logits, y)
+
+    def _passed(self, x: Tensor, y: Tensor, keep: Mapping[str, Tensor]) -> Passed:
+        """A forward and backward pass, in the parts that the batch is accumulated from."""
+        auxiliary: list[Tensor] = []
+
+        def forward(part: slice) -> tuple[Tensor, Tensor]:
+            whole = part.stop - part.start == len(y)
+            masks = keep if whole else {n: k[part] for n, k in keep.items()}
+            with synchronised(self.world), cast(self.numerics.precision, self.device):
+                logits, aux = self.net.train_step(x if whole else x[part], masks)
+            logits, labels = single(logits), y[part]
+            auxiliary[:] = []
+            if aux is not None:
+                loss = self._loss(single(aux), labels)
+                auxiliary.append(loss * (len(labels) / len(y)))
+            return self._loss(logits, labels), logits
+
+        def backward(share: Tensor, keeping: bool) -> Gradients:
+            total = share + self.aux * auxiliary[0] if auxiliary else share
+            scaled = total if self.scaler is None else self.scaler.scaled(total)
+            found = optimizers.gradients(scaled, self.weights)
+            if self.world.several:
+                found = pair.summed(found)
+            return found if self.scaler is None else self.scaler.unscaled(found)
+
+        return in_parts(len(y), self.numerics.accumulate, forward, backward)
+
+    def _loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        """The loss over the whole batch, of which a rank holds its part."""
+        if not self.world.several:
+            return F.cross_entropy(logits, y, label_smoothing=self.smoothing)
+        total = F.cross_entropy(logits, y, reduction="sum", label_smoothing=self.smoothing)
+        return pair.mean(total, len(y))
 
     def epoch_record(self, epoch: int) -> dict[str, Any]:
-        loss, accuracy = self.meter.read()
+        self.world.level(self.net)
+        loss, accuracy = self.meter.over(self.world).read()
         self.meter = Meter.on(self.device)
         record: dict[str, Any] = {
             "train": {"loss": loss, "accuracy": accuracy},
@@ -118,11 +174,15 @@ class Retrain:
                 raise ValueError("the split has no `retrain.valid`")
             batches = Evaluation(self.inputs.train, indices, batch_size=batch)
         self.net.eval()
-        return evaluate(Laid(self.net, self.layout), batches)
+        return evaluate(Laid(self.net, self.layout), batches, world=self.world)
 
     @property
     def on_cpu(self) -> bool:
         return self.device.type == "cpu"
+
+    @property
+    def splits(self) -> bool:
+        return True
 
     @property
     def batch(self) -> int:
@@ -141,21 +201,28 @@ class Retrain:
         self.step(0, 0)
 
     def state(self) -> State:
+        self.world.level(self.net)
+        meter = self.meter.over(self.world)
         tensors = {
             "network": dict(self.net.state_dict()),
             "optimizer": optimizers.state(self.optimizer, self.weights),
             "generators": {"masks": self.masks.get_state(), "global": torch.get_rng_state()},
-            "meters": {"train": self.meter.sums},
+            "meters": {"train": meter.sums},
         }
-        return tensors, {"train": self.train.state(), "meters": [self.meter.count]}
+        if self.scaler is not None:
+            tensors["scaler"] = self.scaler.state()
+        return tensors, {"train": self.train.state(), "meters": [meter.count]}
 
     def restore(self, tensors: dict[str, dict[str, Tensor]], values: dict[str, Any]) -> None:
         checkpoint.load_module(self.net, tensors.get("network", {}), "the network")
         optimizers.restore(self.optimizer, self.weights, tensors.get("optimizer", {}))
+        if self.scaler is not None:
+            self.scaler.restore(tensors["scaler"])
         self.masks.set_state(tensors["generators"]["masks"])
-        torch.set_rng_state(tensors["generators"]["global"])
+        reseed(tensors["generators"]["global"], self.world)
         self.train.restore(values["train"])
-        self.meter = Meter(tensors["meters"]["train"].to(self.device), values["meters"][0])
+        meter = Meter(tensors["meters"]["train"].to(self.device), values["meters"][0])
+        self.meter = meter if self.world.writes else Meter.on(self.device)
 
 
 class Repeated:
@@ -163,8 +230,8 @@ class Repeated:
 
     batches_per_pass = 1
 
-    def __init__(self, batch: tuple[Tensor, Tensor]) -> None:
-        self.batch = batch
+    def __init__(self, given: tuple[Tensor, Tensor]) -> None:
+        self.given, self.batch = given, len(given[1])
 
     def next_batch(self) -> tuple[Tensor, Tensor]:
-        return self.batch
+        return self.given

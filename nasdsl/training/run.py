@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import torch
 from safetensors.torch import save
 
 from nasdsl.codegen.supernet import check_executable
+from nasdsl.fusion.profile import COMPILED
 from nasdsl.ir import cost
 from nasdsl.ir.config import Component, Pipeline, Settings, show
 from nasdsl.ir.formats import forms
@@ -25,26 +25,35 @@ from nasdsl.ir.space import Space
 from nasdsl.oneshot import edits, entangle
 from nasdsl.oneshot.compose import compose
 from nasdsl.oneshot.phases import phases_of
+from nasdsl.oneshot.precision import FLOAT32, Numerics, refused
+from nasdsl.oneshot.ranks.world import ALONE, LOCAL, SYNCHRONISED, World
 from nasdsl.oneshot.samplers.table import sampler as sampler_of
 from nasdsl.passes.edges import PassError
 from nasdsl.training import events, record
 from nasdsl.training import plan as plans
+from nasdsl.training.agreement import same_data
 from nasdsl.training.archive import archive, used
 from nasdsl.training.captured import CudaCapture, unfit
 from nasdsl.training.data import inputs
 from nasdsl.training.data.arrays import DIMENSIONS
+from nasdsl.training.environment import deterministic, environment, on, versions
 from nasdsl.training.loop import Teller, Watcher, drive
 from nasdsl.training.plan import Plan
 from nasdsl.training.record import RunFolder
 from nasdsl.training.retrain import Retrain
 from nasdsl.training.search import Search
 from nasdsl.training.stand_alone import StandAlone
-from nasdsl.version import VERSION
+
+#: The profile that changes nothing, so that autocast reaches every operator.
+EMITTED = "reference"
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a run is made; device, threads and profile change results in the last digits alone."""
+    """How a run is made; device, threads and profile change results in the last digits alone.
+
+    In another precision and in parts of batches a run is another run.
+    """
 
     device: str = "cpu"
     #: How the supernet runs, see `nasdsl.fusion.profile`.
@@ -54,6 +63,40 @@ class Options:
     wall_limit: float | None = None
     #: Whether the steps of the search are recorded as a CUDA graph, see `nasdsl.training.captured`.
     cuda_graph: bool = False
+    #: The ranks that make the run together; the first of them writes it.
+    world: World = ALONE
+    #: Of every step; None is float32 in a search, and in training what its settings say.
+    precision: str | None = None
+    #: Parts of a batch, one after the other in memory.
+    accumulate: int = 1
+    #: Whether operators that may give another result the second time are refused.
+    deterministic: bool = False
+
+    @property
+    def search(self) -> Numerics:
+        """How the steps of a search are computed."""
+        return Numerics(precision=self.precision or FLOAT32, accumulate=self.accumulate)
+
+    def training(self, settings: Settings) -> Numerics:
+        """How those of training one network are, with its settings."""
+        own = settings.get("precision")
+        precision = self.precision or (str(own) if own is not None else FLOAT32)
+        return Numerics(precision=precision, accumulate=self.accumulate)
+
+    def settled(self) -> Options:
+        """The same under a profile that runs in this precision."""
+        return replace(self, profile=EMITTED) if self.search.casts else self
+
+    @property
+    def runs_as(self) -> str:
+        """The profile that supernets run under.
+
+        Synchronised batch-norms ask the other ranks between operators, where kernels of other
+        profiles normalise inside. Then it is `launch`, which normalises most in one message.
+        """
+        own = self.settled().profile
+        joint = self.world.several and self.world.batch_norm == SYNCHRONISED
+        return "launch" if joint and own != EMITTED else own
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,26 +109,14 @@ class Outcome:
     retrain: dict[str, Any] | None
 
 
-def device_of(wanted: str) -> str:
-    """`auto` is CUDA where there is one. Raises PlanError for a device that is not there."""
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise plans.PlanError("no CUDA device was found; `--device auto` takes the CPU")
-    try:
-        torch.device(wanted)
-    except RuntimeError:
-        raise plans.PlanError(f"unknown device `{wanted}`") from None
-    return wanted
-
-
 #: Multiply-adds of a batch below which a second thread costs more than it brings where
 #: other work runs on the machine: operators are so short that waiting for each other dominates.
 SMALL_BATCH = 10**9
 
 
-def threads_for(plan: Plan) -> int:
-    """CPU threads a run takes by itself: one for small networks, else every core.
+def threads_for(plan: Plan, world: World = ALONE) -> int:
+    """CPU threads a run takes by itself: one for small networks, else every core, which the ranks
+    of a machine share.
 
     `OMP_NUM_THREADS` goes before. It is a function of the run alone, so equal runs stay equal.
     """
@@ -93,18 +124,7 @@ def threads_for(plan: Plan) -> int:
         return max(1, int(os.environ["OMP_NUM_THREADS"]))
     batch = plan.recipe.get("batch") or plan.train.get("batch")
     work = cost.of_network(plan.space().supernet).macs * int(batch)
-    return 1 if work < SMALL_BATCH else os.cpu_count() or 1
-
-
-def versions() -> dict[str, str]:
-    """Versions that a result may depend on."""
-    found = {"nasdsl": VERSION, "python": platform.python_version(), "torch": torch.__version__}
-    for name in ("numpy", "lark", "safetensors"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
+    return 1 if work < SMALL_BATCH else max(1, (os.cpu_count() or 1) // world.local_size)
 
 
 def order(plan: Plan, prepared: inputs.Inputs, options: Options) -> dict[str, Any]:
@@ -126,11 +146,17 @@ def order(plan: Plan, prepared: inputs.Inputs, options: Options) -> dict[str, An
             "shape": str(prepared.shape),
             "classes": prepared.classes,
         },
-        "device": options.device,
-        "profile": options.profile,
+        "device": torch.device(options.device).type if options.world.several else options.device,
+        "profile": options.settled().profile,
+        **({"ranks": options.world.size} if options.world.several else {}),
+        # Statistics of a rank's part of a batch: another run than one with those of the batch.
+        **({"batch_norm": LOCAL} if options.world.batch_norm == LOCAL else {}),
         **({"cuda_graph": True} if options.cuda_graph else {}),
+        **({"precision": options.precision} if options.precision else {}),
+        **({"accumulate": options.accumulate} if options.accumulate > 1 else {}),
         "threads": torch.get_num_threads(),
         "versions": versions(),
+        "environment": environment(options.device, deterministic=options.deterministic),
         "plugins": used(plan),
     }
 
@@ -139,7 +165,10 @@ def begin(plan: Plan, prepared: inputs.Inputs, folder: Path, options: Options) -
     """A new run folder with everything that decides the run. Raises RunError, DiskError."""
     made = order(plan, prepared, options)
     started = {"argv": sys.argv[1:], "started": record.now()}
-    return record.create(folder, made | started, archive(plan))
+    found = record.create(folder, made | started, archive(plan))
+    parts = prepared.parts.parts()
+    found.write_bytes("split.safetensors", _packed({n: torch.tensor(p) for n, p in parts.items()}))
+    return found
 
 
 def stand_alone(recipe: Settings) -> bool:
@@ -208,12 +237,60 @@ def check_capture(plan: Plan, options: Options) -> None:
     """Refuse to record steps that the host has a say in. Raises PlanError."""
     if not options.cuda_graph:
         return
+    if options.world.several:
+        raise plans.PlanError("--cuda-graph: the steps of several ranks are not recorded")
     if stand_alone(plan.recipe):
         raise plans.PlanError("--cuda-graph: this recipe trains architectures one by one")
     for phase in phases_of(plan.recipe):
         reason = unfit(phase.settings, compose(phase.settings), options.device)
         if reason is not None:
             raise plans.PlanError(f"--cuda-graph: {reason}")
+
+
+def check_ranks(plan: Plan, options: Options) -> None:
+    """Refuse what several ranks do not run. Raises PlanError."""
+    if not options.world.several:
+        return
+    if options.runs_as == COMPILED.name:
+        raise plans.PlanError(f"--profile {COMPILED.name}: compiled cells run in one process")
+    if options.accumulate > 1:
+        raise plans.PlanError(
+            f"--accumulate {options.accumulate}: several ranks share out a batch already, and go "
+            "through their part of it at once; take more ranks"
+        )
+    trains = options.retrain or stand_alone(plan.recipe)
+    for numerics in (options.search, *([options.training(plan.train)] if trains else [])):
+        if numerics.casts:
+            raise plans.PlanError(
+                f"precision {numerics.precision} runs in one process; several ranks compute in "
+                f"{FLOAT32} (--precision {FLOAT32})"
+            )
+
+
+def check_numerics(plan: Plan, options: Options) -> None:
+    """Refuse a precision or parts of batches that steps cannot be computed in. Raises PlanError."""
+    alone, parts = stand_alone(plan.recipe), options.accumulate
+    stretches = [] if alone else [phase.settings for phase in phases_of(plan.recipe)]
+    for settings in stretches:
+        for option, numerics in (
+            (f"--accumulate {parts}", Numerics(accumulate=parts)),
+            (f"--precision {options.precision}", Numerics(precision=options.search.precision)),
+        ):
+            reason = refused(settings, numerics)
+            if reason is not None:
+                raise plans.PlanError(f"{option}: {reason}")
+    for settings in (*stretches, *([plan.train] if alone or options.retrain else [])):
+        check_parts(settings, options)
+
+
+def check_parts(settings: Settings, options: Options) -> None:
+    """Refuse parts of less than two images, which batch normalisation needs. Raises PlanError."""
+    batch, parts = settings.get("batch"), options.accumulate
+    if parts > 1 and batch is not None and int(batch) < 2 * parts:
+        raise plans.PlanError(
+            f"--accumulate {parts}: of `{settings.name}` a batch has {batch} images, and batch "
+            "normalisation needs two in every part"
+        )
 
 
 def execute(
@@ -227,40 +304,36 @@ def execute(
     """Search, select, retrain. Goes on where an earlier attempt stopped.
 
     Results that were damaged since are made again from the last checkpoint; `tell` is told. Raises
-    Stopped, and what `drive` raises.
+    Stopped, and what `drive` raises. All ranks of a world execute together, with the same folder.
     """
     check_fit(plan, prepared)
     check_capture(plan, options)
+    check_ranks(plan, options)
+    check_numerics(plan, options)
+    same_data(prepared, options.world)
+    with deterministic(options.deterministic), on(options.device):
+        return _executed(plan, prepared, folder, options, watch, tell)
+
+
+def _executed(
+    plan: Plan,
+    prepared: inputs.Inputs,
+    folder: RunFolder | None,
+    options: Options,
+    watch: Watcher | None,
+    tell: Teller | None,
+) -> Outcome:
+    world = options.world
     began = time.perf_counter()
     space = plan.space()
-    if folder is not None and folder.has("result.json") and folder.sound(*_outputs(plan.recipe)):
-        found = folder.read("result.json")
-    else:
-        search: Search | StandAlone
-        if stand_alone(plan.recipe):
-            search = StandAlone(
-                space,
-                plan.recipe,
-                plan.train,
-                prepared,
-                seed=plan.seed,
-                device=options.device,
-                limits=plan.limits(),
-            )
-        else:
-            search = Search(
-                space,
-                plan.recipe,
-                prepared,
-                seed=plan.seed,
-                device=options.device,
-                space_of=lambda network: plan.space(network=network),
-                limits=plan.limits(),
-                profile=options.profile,
-                capture=CudaCapture(torch.device(options.device)) if options.cuda_graph else None,
-            )
+    found = _done(folder, "result.json", _outputs(plan.recipe), world)
+    if found is None:
+        # Every rank finds the same mistakes; one of them says so.
+        with world.together():
+            search = searching(plan, prepared, options)
         seen = watch
-        if folder is not None and events.wanted(plan.recipe) and events.available():
+        measured = events.wanted(plan.recipe) and events.available()
+        if folder is not None and world.writes and measured:
             seen = events.events(folder.path / "events", watch)
         drive(
             search,
@@ -268,19 +341,50 @@ def execute(
             watch=seen,
             wall_limit=options.wall_limit,
             tell=tell,
+            world=world,
         )
         found = search.result()
         found["genotype"]["digest"] = digest(space)
         found["seconds"] = round(time.perf_counter() - began, 3)
-        if folder is not None:
+        if folder is not None and world.writes:
             _write_result(folder, found, search)
-    genotype = loads(_dumps(found["genotype"]))
+    genotype = loads(json.dumps(found["genotype"]))
     outcome = None
     if options.retrain:
         outcome = retrain(plan, prepared, genotype, folder, options, watch, tell)
-    if folder is not None:
+    if folder is not None and world.writes:
         folder.update(status="done", ended=record.now())
     return Outcome(genotype, found["text"], found, outcome)
+
+
+def searching(plan: Plan, prepared: inputs.Inputs, options: Options) -> Search | StandAlone:
+    """The search of a plan at its beginning."""
+    space = plan.space()
+    if stand_alone(plan.recipe):
+        return StandAlone(
+            space,
+            plan.recipe,
+            plan.train,
+            prepared,
+            seed=plan.seed,
+            device=options.device,
+            limits=plan.limits(),
+            world=options.world,
+            numerics=options.training(plan.train),
+        )
+    return Search(
+        space,
+        plan.recipe,
+        prepared,
+        seed=plan.seed,
+        device=options.device,
+        space_of=lambda network: plan.space(network=network),
+        limits=plan.limits(),
+        profile=options.runs_as,
+        capture=CudaCapture(torch.device(options.device)) if options.cuda_graph else None,
+        world=options.world,
+        numerics=options.search,
+    )
 
 
 def searched(plan: Plan, found: Mapping[str, Any]) -> Space:
@@ -291,10 +395,19 @@ def searched(plan: Plan, found: Mapping[str, Any]) -> Space:
     return edits.edited(space, phase.settings, structure["kept"])
 
 
-def _dumps(value: Any) -> str:
-    import json
+def _done(
+    folder: RunFolder | None, name: str, outputs: tuple[str, ...], world: World
+) -> dict[str, Any] | None:
+    """What a part of the run ended with, if it did and all it left is whole."""
+    if folder is None:
+        return None
 
-    return json.dumps(value)
+    def read() -> bytes:
+        whole = folder.has(name) and folder.sound(*outputs)
+        return json.dumps(folder.read(name) if whole else None).encode()
+
+    found: dict[str, Any] | None = json.loads(world.told(read))
+    return found
 
 
 def _outputs(recipe: Settings) -> tuple[str, ...]:
@@ -331,26 +444,41 @@ def retrain(
 ) -> dict[str, Any]:
     """Train the target network of a genotype and measure it on the test images."""
     began = time.perf_counter()
+    world = options.world
     outputs = ("retrain/network.safetensors", "retrain/result.json")
-    if folder is not None and folder.has("retrain/result.json") and folder.sound(*outputs):
-        found: dict[str, Any] = folder.read("retrain/result.json")
-        return found
+    before = _done(folder, "retrain/result.json", outputs, world)
+    if before is not None:
+        return before
     space = plan.space(genotype)
-    task = Retrain(space.target, plan.train, prepared, seed=plan.seed, device=options.device)
+    check_ranks(plan, options)
+    check_parts(plan.train, options)
     place = folder.path / "retrain" if folder is not None else None
-    drive(task, folder=place, watch=watch, wall_limit=options.wall_limit, tell=tell)
-    loss, accuracy = task.measure("test")
-    found = {
-        "test": {"loss": loss, "accuracy": accuracy},
-        "params": cost.of_network(space.target).params,
-        "epochs": task.epochs,
-        "seconds": round(time.perf_counter() - began, 3),
-        "genotype": forms.brief(genotype, space),
-    }
-    if prepared.parts.retrain_valid is not None:
-        valid = task.measure("valid")
-        found["valid"] = {"loss": valid[0], "accuracy": valid[1]}
-    if folder is not None:
+    with deterministic(options.deterministic), on(options.device):
+        with world.together():
+            task = Retrain(
+                space.target,
+                plan.train,
+                prepared,
+                seed=plan.seed,
+                device=options.device,
+                world=world,
+                numerics=options.training(plan.train),
+            )
+        drive(
+            task, folder=place, watch=watch, wall_limit=options.wall_limit, tell=tell, world=world
+        )
+        loss, accuracy = task.measure("test")
+        found: dict[str, Any] = {
+            "test": {"loss": loss, "accuracy": accuracy},
+            "params": cost.of_network(space.target).params,
+            "epochs": task.epochs,
+            "seconds": round(time.perf_counter() - began, 3),
+            "genotype": forms.brief(genotype, space),
+        }
+        if prepared.parts.retrain_valid is not None:
+            valid = task.measure("valid")
+            found["valid"] = {"loss": valid[0], "accuracy": valid[1]}
+    if folder is not None and world.writes:
         folder.write_bytes("retrain/network.safetensors", _packed(task.net.state_dict()))
         folder.write("retrain/result.json", found)
     return found

@@ -30,7 +30,10 @@ from nasdsl.oneshot.metrics import Meter, evaluate
 from nasdsl.oneshot.parts import Parts, Stateful, Verdict
 from nasdsl.oneshot.penalties.costs import CostPenalty
 from nasdsl.oneshot.phases import Phase, carried, phase_at, phases_of
+from nasdsl.oneshot.precision import PLAIN, Numerics, refused
+from nasdsl.oneshot.ranks.world import ALONE, World
 from nasdsl.oneshot.samplers.sample import picks
+from nasdsl.oneshot.scaler import Scaler
 from nasdsl.oneshot.session import Batch, Clock, Session
 from nasdsl.oneshot.transforms.table import attends
 from nasdsl.passes.prune import every, prune
@@ -38,7 +41,9 @@ from nasdsl.training import checkpoint
 from nasdsl.training.captured import Capture, Captured
 from nasdsl.training.data.batches import Evaluation, Stream, derived_generator, derived_seed
 from nasdsl.training.data.inputs import Inputs, pipeline
+from nasdsl.training.data.sources import DataError
 from nasdsl.training.layout import Laid, layout_for
+from nasdsl.training.operations import reseed, seed_operations
 from nasdsl.training.reestimate import reestimate
 from nasdsl.training.task import State
 
@@ -50,7 +55,8 @@ class Search:
     """A search: one session per phase, its steps owned by the recipe's step rule.
 
     `space_of` gives the space with other parameters of its supernet, for phases that change them.
-    `profile` says how supernets run; with `capture` steps are recorded and replayed.
+    `profile` and `numerics` say how supernets run; with `capture` steps are recorded and replayed.
+    The ranks of a `world` make every step together.
     """
 
     name = "search"
@@ -68,11 +74,15 @@ class Search:
         limits: Limits | None = None,
         profile: str | Profile = "reference",
         capture: Capture | None = None,
+        world: World = ALONE,
+        numerics: Numerics = PLAIN,
     ) -> None:
-        self.space, self.recipe, self.inputs = space, recipe, inputs
+        self.space, self.recipe, self.inputs, self.world = space, recipe, inputs, world
         self.profile = profile
         self.captured = Captured(capture) if capture is not None else None
         self.seed, self.device = seed, torch.device(device)
+        self.numerics = numerics
+        self.scaler = Scaler(self.device) if numerics.scales else None
         self.space_of = space_of
         self.limits = limits or Limits(space, lambda g: resolve(space.target, g))
         self.phases = phases_of(recipe)
@@ -95,7 +105,7 @@ class Search:
             self.extra = extra(self.session)
             self.epochs += self.extra
         # Operations that draw by themselves (dropout, noise) use torch's global generator.
-        torch.manual_seed(derived_seed(seed, "operations"))
+        seed_operations(derived_seed(seed, "operations"), world)
 
     # ---- phases
 
@@ -154,14 +164,22 @@ class Search:
     def _stream(self, phase: Phase, part: str) -> Stream:
         """Batches of one half. Images that the architecture is trained on are never augmented."""
         parts = self.inputs.parts
-        return Stream(
+        batch = int(_changed(phase.settings, self.changed).get("batch"))
+        made = Stream(
             self.inputs.train,
             parts.search_train if part == "train" else parts.search_valid,
-            batch_size=int(_changed(phase.settings, self.changed).get("batch")),
+            batch_size=batch,
             seed=self.seed,
             name=_scoped(f"search.{part}", phase),
             augment=pipeline(phase.settings.get("augment")) if part == "train" else None,
+            world=self.world,
         )
+        if self.world.several and made.batch < batch and _drops(phase.settings.get("drop_path")):
+            raise DataError(
+                f"search.{part}: {made.batch} images are fewer than a batch of {batch}, whose "
+                "drop-path masks several ranks share out; make the batch smaller"
+            )
+        return made
 
     def _session(self, space: Space, phase: Phase, parts: Parts | None = None) -> Session:
         recipe = _changed(phase.settings, self.changed)
@@ -196,8 +214,8 @@ class Search:
             supernet=supernet,
             arch=arch,
             parts=parts,
-            weight_optimizer=optimizers.build(recipe.get("weights"), weights),
-            arch_optimizer=optimizers.build(component, alphas) if component is not None else None,
+            weight_optimizer=self._optimizer(recipe.get("weights"), weights),
+            arch_optimizer=self._optimizer(component, alphas) if component is not None else None,
             noise=self.noise,
             next_train=self.train.next_batch,
             next_valid=self.valid.next_batch,
@@ -211,14 +229,26 @@ class Search:
             weights=weights,
             alphas=alphas,
             base=self.base,
-            held=self._held(int(recipe.get("batch"))),
+            held=self._held(self._part(recipe)),
             probe=self._probe,
+            world=self.world,
+            numerics=self.numerics,
+            scaler=self.scaler,
         )
         for penalty in parts.penalties:
             # A cost that the space or a table does not tell is told before training.
             if isinstance(penalty, CostPenalty):
                 penalty.prepare(session)
         return session
+
+    def _optimizer(
+        self, component: Component, parameters: Mapping[str, nn.Parameter]
+    ) -> torch.optim.Optimizer:
+        return optimizers.build(component, parameters, skips=self.numerics.scales)
+
+    def _part(self, recipe: Settings) -> int:
+        """Images that go through the supernet at a time, in steps and in measurements."""
+        return max(1, int(recipe.get("batch")) // self.numerics.accumulate)
 
     def _held(self, batch: int) -> Held:
         """Held-out images for selection rules, and training images for statistics."""
@@ -269,7 +299,7 @@ class Search:
         """The first images of a half as one batch, not augmented; no stream moves."""
         parts = self.inputs.parts
         chosen = parts.search_train if part == "train" else parts.search_valid
-        size = int(self.phases[self.index].settings.get("batch"))
+        size = self._part(self.phases[self.index].settings)
         return next(iter(Evaluation(self.inputs.train, chosen, batch_size=size)))
 
     # ---- steps
@@ -319,7 +349,7 @@ class Search:
         self.adapted = wanted
         before, optimizer = session.weights, session.weight_optimizer
         session.weights = lora.trained(session.supernet)
-        session.weight_optimizer = optimizers.build(session.recipe.get("weights"), session.weights)
+        session.weight_optimizer = self._optimizer(session.recipe.get("weights"), session.weights)
         carry.optimizer_state(session.weight_optimizer, session.weights, optimizer, before)
 
     def _adapt(self, supernet: Supernet, recipe: Settings, name: str) -> None:
@@ -341,7 +371,7 @@ class Search:
         if self.captured is not None and epoch < self.base:
             self.captured.step(session)
         else:
-            session.parts.step.run(session)
+            session.step()
 
     def _tune(self, step: int, length: int) -> None:
         """Set the clocks of the epochs that a selection adds: only the weights have a schedule.
@@ -365,7 +395,8 @@ class Search:
 
     def epoch_record(self, epoch: int) -> dict[str, Any]:
         session = self.session
-        read = {"train": session.train_meter, "valid": session.valid_meter}
+        self.world.level(session.supernet)
+        read = {k: m.over(self.world) for k, m in self._meters().items()}
         # A recipe may have used only one half in this epoch.
         losses = {
             k: dict(zip(_MEASURED, m.read(), strict=True)) for k, m in read.items() if m.count
@@ -436,9 +467,12 @@ class Search:
         self.valid.restore((passes[1], 0))
         session.next_train, session.next_valid = self.train.next_batch, self.valid.next_batch
 
+    def _meters(self) -> dict[str, Meter]:
+        return {"train": self.session.train_meter, "valid": self.session.valid_meter}
+
     def _clear(self) -> None:
-        self.session.train_meter.clear()
-        self.session.valid_meter.clear()
+        for meter in self._meters().values():
+            meter.clear()
 
     def result(self) -> dict[str, Any]:
         """The end of a search: genotype, mix, and what discretization costs on validation data.
@@ -452,7 +486,7 @@ class Search:
         batches = Evaluation(
             self.inputs.train,
             self.inputs.parts.search_valid,
-            batch_size=int(session.recipe.get("batch")),
+            batch_size=self._part(session.recipe),
         )
         picked = self._one_hot(genotype)
         try:
@@ -518,7 +552,8 @@ class Search:
         edits.follow(self.session)
         edits.calm(model)
         try:
-            return evaluate(Laid(model, self.session.layout), batches, mix, *pick)
+            laid = Laid(model, self.session.layout)
+            return evaluate(laid, batches, mix, *pick, world=self.world)
         finally:
             with torch.no_grad():
                 for n, b in model.named_buffers():
@@ -532,35 +567,51 @@ class Search:
         return self.device.type == "cpu"
 
     @property
+    def splits(self) -> bool:
+        return refused(self.session.recipe, Numerics(accumulate=2)) is None
+
+    @property
     def batch(self) -> int:
         return int(self.session.recipe.get("batch"))
 
     def broken(self) -> bool:
-        meters = self.session.train_meter, self.session.valid_meter
-        return not all(bool(torch.isfinite(m.sums).all()) for m in meters)
+        return not all(bool(torch.isfinite(m.sums).all()) for m in self._meters().values())
 
     def networks(self) -> dict[str, nn.Module]:
         return {"supernet": self.session.supernet}
+
+    def late(self) -> None:
+        """Set the clocks to the end, when everything that a recipe begins later has begun."""
+        length = self.train.batches_per_pass
+        end = self.base * length
+        self.session.clock = self.session.whole = Clock(end - 1, end, length)
+        self.session.supernet.train()
 
     def trial(self, batch: int) -> None:
         images = self.inputs.train
         given = images.take((torch.arange(batch) % len(images)).to(images.device))
         self.session.next_train = self.session.next_valid = lambda: given
-        self.session.parts.step.run(self.session)
+        # Drop-path masks are as many as a batch has images.
+        self.session.recipe = _changed(self.session.recipe, {"batch": batch})
+        self.session.step()
 
     # ---- state
 
     def state(self) -> State:
         session = self.session
+        self.world.level(session.supernet)
+        meters = {k: m.over(self.world) for k, m in self._meters().items()}
         tensors = {
             "supernet": dict(session.supernet.state_dict()),
             "alphas": dict(session.arch.state_dict()),
             "weight_optimizer": optimizers.state(session.weight_optimizer, session.weights),
             "generators": {"sampler": self.noise.get_state(), "global": torch.get_rng_state()},
-            "meters": {"train": session.train_meter.sums, "valid": session.valid_meter.sums},
+            "meters": {k: m.sums for k, m in meters.items()},
         }
         if session.arch_optimizer is not None:
             tensors["arch_optimizer"] = optimizers.state(session.arch_optimizer, session.alphas)
+        if self.scaler is not None:
+            tensors["scaler"] = self.scaler.state()
         values: dict[str, Any] = {
             "phase": self.index,
             "finished": self.finished,
@@ -574,7 +625,7 @@ class Search:
             "kept": {d: list(labels) for d, labels in self.kept.items()},
             "train": self.train.state(),
             "valid": self.valid.state(),
-            "meters": [session.train_meter.count, session.valid_meter.count],
+            "meters": [meters["train"].count, meters["valid"].count],
             "parts": {},
         }
         for slot, part in session.parts.named.items():
@@ -608,16 +659,20 @@ class Search:
             optimizers.restore(
                 session.arch_optimizer, session.alphas, tensors.get("arch_optimizer", {})
             )
+        if self.scaler is not None:
+            self.scaler.restore(tensors["scaler"])
         self.train.restore(values["train"])
         self.valid.restore(values["valid"])
         counts = values["meters"]
         session.train_meter = Meter(tensors["meters"]["train"].to(self.device), counts[0])
         session.valid_meter = Meter(tensors["meters"]["valid"].to(self.device), counts[1])
+        if not self.world.writes:
+            self._clear()  # what all ranks recorded is counted once
         for slot, part in session.parts.named.items():
             if isinstance(part, Stateful):
                 part.restore(tensors.get(f"part.{slot}", {}), values["parts"].get(slot, {}))
         self.noise.set_state(tensors["generators"]["sampler"])
-        torch.set_rng_state(tensors["generators"]["global"])
+        reseed(tensors["generators"]["global"], self.world)
 
 
 def _drops(drop_path: Any) -> bool:

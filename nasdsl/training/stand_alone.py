@@ -22,6 +22,8 @@ from nasdsl.ir.resolve import resolve
 from nasdsl.ir.space import Space
 from nasdsl.oneshot.blackbox.halving import halving, rungs
 from nasdsl.oneshot.blackbox.pool import Judged, Pool, Worth
+from nasdsl.oneshot.precision import PLAIN, Numerics
+from nasdsl.oneshot.ranks.world import ALONE, World
 from nasdsl.oneshot.select.asked import search
 from nasdsl.oneshot.select.score import objective, scores
 from nasdsl.training.data.batches import derived_seed
@@ -55,8 +57,11 @@ class StandAlone:
         seed: int,
         device: str,
         limits: Limits | None = None,
+        world: World = ALONE,
+        numerics: Numerics = PLAIN,
     ) -> None:
         self.space, self.recipe, self.seed, self.device = space, recipe, seed, device
+        self.world, self.numerics = world, numerics
         self.limits = limits or Limits(space, lambda g: resolve(space.target, g))
         parts = inputs.parts
         self.inputs = replace(
@@ -120,6 +125,8 @@ class StandAlone:
             self.inputs,
             seed=derived_seed(self.seed, "stand_alone", len(self.results)),
             device=self.device,
+            world=self.world,
+            numerics=self.numerics,
         )
         self.current, self.done = (genotype, epochs, task), 0
 
@@ -211,6 +218,10 @@ class StandAlone:
     @property
     def on_cpu(self) -> bool:
         return self._task.on_cpu
+
+    @property
+    def splits(self) -> bool:
+        return True
 
     @property
     def batch(self) -> int:

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from nasdsl.oneshot.precision import Numerics
+
 State = tuple[dict[str, dict[str, Tensor]], dict[str, Any]]
 
 
@@ -49,6 +51,14 @@ class Task(Protocol):
 
     def trial(self, batch: int) -> None:
         """Make a step with so many images, whatever becomes of the state."""
+        ...
+
+    #: How its steps are computed.
+    numerics: Numerics
+
+    @property
+    def splits(self) -> bool:
+        """Whether a batch may be gone through in parts."""
         ...
 
     @property

@@ -19,15 +19,13 @@ from nasdsl.training.data.augment import (
     Flip,
     Pipeline,
     RandomResizedCrop,
-    adjust_contrast,
-    adjust_hue,
-    adjust_saturation,
     build,
     crop_at,
     cutout_at,
     flip_where,
     resize_at,
 )
+from nasdsl.training.data.colour import adjust_contrast, adjust_hue, adjust_saturation
 from nasdsl.training.data.sources import DataError
 
 

@@ -153,7 +153,12 @@ def test_out_of_memory_names_the_largest_batch_and_that_one_runs(spec, tmp_path,
     result = run(*command, tmp_path / "a", "--no-retrain", code=1)
     assert "a step with a batch of 32 does not fit into memory" in result.output
     assert "the largest batch that fits is 11: --set batch=11" in result.output
+    assert "or keep the batch in parts: --accumulate 3" in result.output
     run(*command, tmp_path / "b", "--no-retrain", "--set", "batch=11")
+    run(*command, tmp_path / "c", "--no-retrain", "--accumulate", "3")
+    result = run(*command, tmp_path / "d", "--no-retrain", "--accumulate", "2", code=1)
+    assert "the largest batch that fits is 22: --set batch=22" in result.output
+    assert "--accumulate 4" in result.output
 
 
 def test_out_of_memory_in_retraining_names_its_own_setting(spec, tmp_path, monkeypatch):

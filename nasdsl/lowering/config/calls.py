@@ -7,10 +7,10 @@ from fractions import Fraction
 from typing import Any
 
 from nasdsl.diagnostics.suggest import did_you_mean
-from nasdsl.ir.config import Component, Data, Ref
+from nasdsl.ir.config import Component, Ref
 from nasdsl.ir.schema import BLOCKS, FORMS
 from nasdsl.ir.shape import Shape
-from nasdsl.lowering.config import schedules
+from nasdsl.lowering.config import orders, schedules
 from nasdsl.lowering.config.context import BLOCK_KINDS, Context, Scope
 from nasdsl.lowering.modules import Def, Module
 from nasdsl.lowering.scope import Broken
@@ -37,8 +37,8 @@ def call(ctx: Context, node: ast.Call, scope: Scope) -> Any:
         return Fraction(math.exp(power))
     if name in _SHAPES or name == "pieces":
         return _shape(ctx, name, node, scope)
-    if name in ("shuffle", "stratify") and scope.block.kind == "split":
-        return _order(ctx, name, node, scope)
+    if name in orders.ORDERS and scope.block.kind == "split":
+        return orders.order(ctx, name, node, scope)
     if name == "grid":
         return _grid(ctx, node, scope)
     target = None if name in ctx.legal else _callee(node.func, scope)
@@ -131,15 +131,3 @@ def _shape(ctx: Context, name: str, node: ast.Call, scope: Scope) -> Shape:
     ):
         raise ctx.fail("E112", node.span, f"`{name}` takes {_SHAPES[name]} positive whole numbers")
     return Shape(name, tuple(int(n) for n in numbers))
-
-
-def _order(ctx: Context, name: str, node: ast.Call, scope: Scope) -> Data:
-    seed = Fraction(0)
-    for arg in node.args:
-        if arg.name == "seed":
-            seed = ctx.number(arg.value, scope)
-        elif arg.name is not None:
-            raise ctx.fail(
-                "E303", arg.span, f"`{name}` has no argument `{arg.name}`", "it has seed"
-            )
-    return Data(order=name, seed=int(seed))

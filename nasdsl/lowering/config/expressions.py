@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 from nasdsl.ir.config import Component, Data, Pipeline, Total, Word
-from nasdsl.lowering.config import calls, names, places
+from nasdsl.lowering.config import calls, names, orders, places
 from nasdsl.lowering.config.context import UNKNOWN, Context, Scope, is_number
 from nasdsl.syntax import ast
 from nasdsl.syntax.formatting.formatter import format_value
@@ -117,11 +118,10 @@ def _list(ctx: Context, node: ast.ListOf, scope: Scope) -> tuple[Any, ...]:
 
 
 def _subscript(ctx: Context, node: ast.Subscript, scope: Scope) -> Data:
-    base = ctx.value(node.base, scope)
-    if isinstance(base, Word) and base.text == "data":
-        base = Data()
-    if not isinstance(base, Data):
+    value = ctx.value(node.base, scope)
+    if not isinstance(value, Data) and not (isinstance(value, Word) and value.text == "data"):
         raise ctx.fail("E213", node.base.span, "only `data` has ranges here")
+    base = orders.whole(ctx, node.base, scope, node)
     if not isinstance(node.index, ast.Range):
         raise ctx.fail("E404", node.span, "a range is wanted: `data[0%..50%]`")
     low, high = ctx.number(node.index.low, scope), ctx.number(node.index.high, scope)
@@ -130,7 +130,7 @@ def _subscript(ctx: Context, node: ast.Subscript, scope: Scope) -> Data:
         raise ctx.fail("E404", node.index.span, "a range lies between 0% and 100% and runs upwards")
     if indices and (low.denominator != 1 or high.denominator != 1 or low < 0 or high < low):
         raise ctx.fail("E404", node.index.span, "indices are whole, from 0, and run upwards")
-    return Data(base.order, base.seed, low, high, indices)
+    return replace(base, low=low, high=high, indices=indices)
 
 
 def _parts(value: Any, kind: type[Any]) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.ir.config import Component, Data, Pipeline, Ref, Steps, Total, Word
-from nasdsl.ir.schema import SLOTS, Param
+from nasdsl.ir.schema import PRECISIONS, SLOTS, Param
 from nasdsl.ir.shape import Shape
 from nasdsl.lowering.config import components, places
 from nasdsl.lowering.config.context import UNKNOWN, Context, Scope, is_number
@@ -53,6 +53,8 @@ def slot(ctx: Context, name: str, type_: str, node: ast.Value, scope: Scope) -> 
                 raise ctx.fail("E304", node.span, f"`{name}` is a shape: `image(3, 32, 32)`")
             return value
         case "range":
+            if isinstance(value, Word) and value.text == "data":
+                return Data()
             if not isinstance(value, Data):
                 raise ctx.fail("E304", node.span, f"`{name}` is a range: `data[0%..50%]`")
             return value
@@ -64,6 +66,15 @@ def slot(ctx: Context, name: str, type_: str, node: ast.Value, scope: Scope) -> 
             ):
                 raise ctx.fail("E304", node.span, f"`{name}` is a list of whole numbers: `[0..2]`")
             return value
+        case "precision":
+            if value is UNKNOWN or (isinstance(value, Word) and value.text in PRECISIONS):
+                return value
+            raise ctx.fail(
+                "E304",
+                node.span,
+                f"`precision` is {', '.join(f'`{p}`' for p in PRECISIONS[:-1])} or `{PRECISIONS[-1]}`",
+                did_you_mean(str(value), PRECISIONS),
+            )
         case "any":
             return value
         case _:

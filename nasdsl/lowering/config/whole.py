@@ -8,7 +8,7 @@ from typing import Any
 from nasdsl.diagnostics.model import Label
 from nasdsl.ir.config import Component, Data, Pipeline, Settings, Steps, Time, Total, show
 from nasdsl.lowering.blocks import Block
-from nasdsl.lowering.config import pairings
+from nasdsl.lowering.config import overlaps, pairings
 from nasdsl.lowering.config.context import Context
 from nasdsl.source import Span
 
@@ -96,7 +96,6 @@ def _keys(ctx: Context, steps: Steps, total: int, block: Block, slot: str) -> No
 
 def _split(ctx: Context, block: Block, made: Settings) -> None:
     parts = {k: v for k, v in made.values if isinstance(v, Data)}
-    train, valid = parts.get("search.train"), parts.get("search.valid")
     for name, part in parts.items():
         if part.low > part.high or (not part.indices and part.low == part.high):
             ctx.diags.add(
@@ -105,21 +104,17 @@ def _split(ctx: Context, block: Block, made: Settings) -> None:
                 f"`{name}` is empty",
                 help="a range runs upwards: `data[0%..50%]`",
             )
-    if train and valid and _meet(train, valid):
-        low = max(train.low, valid.low)
-        high = min(train.high, valid.high)
-        shared = int(high - low) + 1
-        amount = (
-            f"{shared} image{'s' * (shared != 1)}"
-            if train.indices
-            else f"{float((high - low) * 100):g}% of the images"
-        )
+    for stage in ("search", "retrain"):
+        train, valid = parts.get(f"{stage}.train"), parts.get(f"{stage}.valid")
+        amount = overlaps.shared(train, valid) if train and valid else None
+        if amount is None:
+            continue
         ctx.diags.add(
             "E402",
-            _span(block, "attr", "search", "valid"),
-            f"`search.train` and `search.valid` share {amount}",
-            help="search would be judged on what it was trained on; make them disjoint",
-            labels=(Label(_span(block, "attr", "search", "train"), "the other part"),),
+            _span(block, "attr", stage, "valid"),
+            f"`{stage}.train` and `{stage}.valid` share {amount}",
+            help=f"{stage} would be judged on what it was trained on; make them disjoint",
+            labels=(Label(_span(block, "attr", stage, "train"), "the other part"),),
         )
 
 
@@ -131,11 +126,3 @@ def _components(value: Any) -> list[Component]:
             return [p for p in value.parts if isinstance(p, Component)]
         case _:
             return []
-
-
-def _meet(a: Data, b: Data) -> bool:
-    if (a.order, a.seed, a.indices) != (b.order, b.seed, b.indices):
-        return False
-    if a.indices:
-        return a.low <= b.high and b.low <= a.high
-    return max(a.low, b.low) < min(a.high, b.high)

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nasdsl.oneshot.optimizers import gradients as gradients_of
+from nasdsl.oneshot.accumulate import Gradients, passed
 from nasdsl.oneshot.samplers.sample import Sample
-from nasdsl.oneshot.session import Session
+from nasdsl.oneshot.session import Batch, Session
 
 _TINY = 1e-12
 
@@ -100,8 +100,7 @@ class Align:
     ) -> None:
         spread = session.supernet.spread(sample.mix)
         leaves = {i: spread[i].detach().requires_grad_() for i in instances}
-        loss = self._loss(session, x, y, sample, leaves)
-        found = gradients_of(loss, leaves)
+        found = _gradients(session, (x, y), sample, leaves, leaves)
         layers = [
             (g if (g := found[i]) is not None else torch.zeros_like(leaves[i])).flatten()
             for i in instances
@@ -115,15 +114,19 @@ class Align:
                 i: leaves[i].detach() + sign * eps * m.view_as(leaves[i])
                 for i, m in zip(instances, moves, strict=True)
             }
-            loss = self._loss(session, x, y, sample, moved)
-            sides.append(gradients_of(loss, session.weights))
+            sides.append(_gradients(session, (x, y), sample, moved, session.weights))
         for name, up in sides[0].items():
             down, slope = sides[1][name], gradients[name]
             if up is not None and down is not None and slope is not None:
                 gradients[name] = slope - weight * (up - down) / (2 * eps)
 
-    def _loss(
-        self, session: Session, x: Tensor, y: Tensor, sample: Sample, own: Mapping[str, Tensor]
-    ) -> Tensor:
-        mix = {**sample.mix, **own}
-        return session.loss(session.forward(x, replace(sample, mix=mix)), y)
+
+def _gradients(
+    session: Session,
+    batch: Batch,
+    sample: Sample,
+    own: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+) -> Gradients:
+    """Gradients of the loss where some instances have mixes of their own."""
+    return passed(session, batch, replace(sample, mix={**sample.mix, **own}), wanted).gradients

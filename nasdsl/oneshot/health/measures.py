@@ -108,7 +108,7 @@ class GradientMatch:
         sides = []
         for part in ("train", "valid"):
             x, y = probe.batch(part)
-            sides.append(gradients_of(session.loss(probe.logits(x, mix), y), session.weights))
+            sides.append(gradients_of(session.own_loss(probe.logits(x, mix), y), session.weights))
         means = []
         for names in groups(session).values():
             pairs = [
@@ -138,7 +138,7 @@ class Alignment:
         leaves = {
             i: m.detach().clone().requires_grad_() for i, m in probe.model.spread(mix).items()
         }
-        loss = probe.session.loss(probe.logits(x, {**mix, **leaves}), y)
+        loss = probe.session.own_loss(probe.logits(x, {**mix, **leaves}), y)
         found = gradients_of(loss, leaves)
         layers: dict[str, list[Tensor]] = {}
         for slot in probe.model.slots:
@@ -164,7 +164,7 @@ class Curvature:
         x, y = probe.batch("valid")
         alphas = probe.alphas()
         with twice():
-            loss = probe.session.loss(probe.logits(x, probe.expected(alphas)), y)
+            loss = probe.session.own_loss(probe.logits(x, probe.expected(alphas)), y)
         product, size = hessian_product(loss, list(alphas.values()))
         draw = torch.Generator().manual_seed(0)
         start = torch.randn(size, generator=draw, dtype=torch.float64).to(loss)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nasdsl.oneshot.accumulate import passed
 from nasdsl.oneshot.perturb.noise import uniform
 from nasdsl.oneshot.perturb.simplex import clip_rows
 from nasdsl.oneshot.samplers.sample import Sample
@@ -37,9 +38,9 @@ class Adversarial:
                     leaves = {n: s.detach().requires_grad_() for n, s in shift.items()}
                     mix = {n: m.detach() + leaves[n] for n, m in sample.mix.items()}
                     mix = {n: clip_rows(m, tables[n]) for n, m in mix.items()}
-                    loss = session.loss(session.forward(x, replace(sample, mix=mix)), y)
-                    slopes = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
-                for name, slope in zip(shift, slopes, strict=True):
+                    own = replace(sample, mix=mix)
+                    slopes = passed(session, (x, y), own, leaves).gradients
+                for name, slope in slopes.items():
                     if slope is not None:
                         moved = shift[name] + 2 * eps / self.steps * slope.sign()
                         shift[name] = moved.clamp(-eps, eps)

@@ -134,7 +134,7 @@ class Perturbation:
         net = Mixed(session.supernet.in_mode("dense"), session.layout, mix)
         with kept(session.supernet):
             net.train(self.norm == "batch")
-            loss, accuracy = evaluate(net, session.held.valid())
+            loss, accuracy = evaluate(net, session.held.valid(), world=session.world)
         return accuracy if self.metric == "accuracy" else -loss
 
     def apply(self, session: Session, mix: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -92,7 +92,7 @@ class Subnets:
             net.eval()
             if self.calibrate:
                 held.calibrate(net, self.calibrate)
-            return evaluate(net, held.valid())
+            return evaluate(net, held.valid(), world=session.world)
 
 
 def _in_mode(supernet: Supernet, genotype: Genotype) -> Supernet:

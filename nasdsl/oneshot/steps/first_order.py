@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from nasdsl.oneshot.optimizers import gradients
+from nasdsl.oneshot.accumulate import Gradients, added, passed
 from nasdsl.oneshot.parts import ARCH, WEIGHTS
 from nasdsl.oneshot.session import Batch, Session
 from nasdsl.oneshot.still import still
@@ -30,7 +30,7 @@ class FirstOrder:
 
 def arch_step(session: Session) -> None:
     """One move of the architecture on a validation batch."""
-    x, y = session.next_valid()
+    batch = session.next_valid()
     rules = session.parts.gradient_rules
     both = any(rule.wants_validation_gradients for rule in rules)
     wanted: dict[str, Tensor] = {f"arch:{n}": a for n, a in session.alphas.items()}
@@ -38,29 +38,24 @@ def arch_step(session: Session) -> None:
         wanted |= session.weights
     sample = session.sample(ARCH)
     with still(() if both else session.weights.values()):
-        logits = session.forward(x, sample)
-        loss = session.loss(logits, y)
-        found = gradients(session.penalized(loss, sample), wanted)
+        made = passed(session, batch, sample, wanted, penalized=True)
+    found = made.gradients
     session.move_arch({n: found[f"arch:{n}"] for n in session.alphas})
     for rule in rules:
         rule.on_arch(session, {n: found.get(n) for n in session.weights})
-    session.valid_meter.add(loss, logits, y)
+    session.valid_meter.add(made.loss, made.logits, batch[1])
 
 
 def weight_step(session: Session, batch: Batch | None = None) -> None:
     """One move of the weights on a training batch; over several paths gradients add up."""
     x, y = batch if batch is not None else session.next_train()
-    total: dict[str, Tensor | None] = dict.fromkeys(session.weights)
+    total: Gradients = dict.fromkeys(session.weights)
     for sample in session.weight_samples():
         if session.parts.perturb is not None:
             sample = session.parts.perturb.apply(session, x, y, sample)
-        logits = session.forward(x, sample)
-        loss = session.loss(logits, y)
-        found = gradients(loss, session.weights)
+        made = passed(session, (x, y), sample, session.weights)
         for rule in session.parts.gradient_rules:
-            rule.on_weights(session, x, y, sample, found)
-        for name, slope in found.items():
-            before = total[name]
-            total[name] = slope if before is None else before if slope is None else before + slope
-        session.train_meter.add(loss, logits, y)
+            rule.on_weights(session, x, y, sample, made.gradients)
+        total = added(total, made.gradients)
+        session.train_meter.add(made.loss, made.logits, y)
     session.move_weights(total)

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nasdsl.oneshot.optimizers import gradients
+from nasdsl.oneshot.accumulate import passed
 from nasdsl.oneshot.parts import ARCH, WEIGHTS
 from nasdsl.oneshot.session import Batch, Session
-from nasdsl.oneshot.steps.curvature import Curvature
+from nasdsl.oneshot.steps.curvature_in_parts import curvature
 from nasdsl.oneshot.steps.first_order import weight_step
-from nasdsl.oneshot.twice import twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +34,26 @@ class Implicit:
             weight_step(session, batch)
 
     def _arch_step(self, session: Session, batch: Batch) -> None:
-        x, y = session.next_valid()
+        held = session.next_valid()
         sample = session.sample(ARCH)
         weights: dict[str, Tensor] = dict(session.weights)
-        with twice():
-            train_loss = session.loss(session.forward(batch[0], sample), batch[1])
-        curvature = Curvature.of(train_loss, weights, session.alphas)
-        logits = session.forward(x, sample)
-        loss = session.loss(logits, y)
+        bends = curvature(session, batch, sample)
         wanted = {**weights, **{f"arch:{n}": a for n, a in session.alphas.items()}}
-        found = gradients(session.penalized(loss, sample), wanted, keep=True)
+        made = passed(session, held, sample, wanted, penalized=True, keep=True)
+        found = made.gradients
         term = {
             n: g if (g := found[n]) is not None else torch.zeros_like(w) for n, w in weights.items()
         }
         total = dict(term)
         for _ in range(self.terms):
-            bent = curvature.times(term)
+            bent = bends.times(term)
             term = {n: v - self.scale * bent[n] for n, v in term.items()}
             total = {n: t + term[n] for n, t in total.items()}
-        mixed = curvature.mixed(total)
+        mixed = bends.mixed(total)
         session.move_arch(
             {
                 n: (g if (g := found[f"arch:{n}"]) is not None else 0) - self.scale * mixed[n]
                 for n in session.alphas
             }
         )
-        session.valid_meter.add(loss, logits, y)
+        session.valid_meter.add(made.loss, made.logits, held[1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nasdsl.oneshot.optimizers import gradients
+from nasdsl.oneshot.accumulate import passed
 from nasdsl.oneshot.parts import ARCH, WEIGHTS
 from nasdsl.oneshot.session import Session
 
@@ -20,13 +20,12 @@ class Joint:
     def run(self, session: Session) -> None:
         x, y = session.next_train()
         sample = session.sample(ARCH)
-        logits = session.forward(x, sample)
-        loss = session.loss(logits, y)
         moves_arch = session.due(ARCH)
         wanted = dict(session.weights)
         if moves_arch:
             wanted |= {f"arch:{n}": a for n, a in session.alphas.items()}
-        found = gradients(session.penalized(loss, sample) if moves_arch else loss, wanted)
+        made = passed(session, (x, y), sample, wanted, penalized=moves_arch)
+        found = made.gradients
         if moves_arch:
             session.move_arch({n: found[f"arch:{n}"] for n in session.alphas})
         if session.due(WEIGHTS):
@@ -34,4 +33,4 @@ class Joint:
             for rule in session.parts.gradient_rules:
                 rule.on_weights(session, x, y, sample, slopes)
             session.move_weights(slopes)
-        session.train_meter.add(loss, logits, y)
+        session.train_meter.add(made.loss, made.logits, y)

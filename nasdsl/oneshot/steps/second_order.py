@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nasdsl.oneshot.optimizers import gradients
+from nasdsl.oneshot.accumulate import passed
 from nasdsl.oneshot.parts import ARCH, WEIGHTS
 from nasdsl.oneshot.samplers.sample import Sample
 from nasdsl.oneshot.session import Batch, Session
-from nasdsl.oneshot.steps.curvature import Curvature
+from nasdsl.oneshot.steps.curvature_in_parts import curvature
 from nasdsl.oneshot.steps.first_order import weight_step
-from nasdsl.oneshot.twice import twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +42,21 @@ class SecondOrder:
 
 
 def _arch_step(session: Session, batch: Batch, form: str) -> None:
-    x, y = session.next_valid()
+    held = session.next_valid()
     sample = session.sample(ARCH)
     xi = session.now(session.recipe.get(WEIGHTS).get("lr"), WEIGHTS)
-    weights: dict[str, Tensor] = dict(session.weights)
-    with twice():
-        train_loss = session.loss(session.forward(batch[0], sample), batch[1])
-    curvature = Curvature.of(train_loss, weights, session.alphas)
-    ahead = look_ahead(session, curvature.gradient, xi)
+    bends = curvature(session, batch, sample)
+    ahead = look_ahead(session, bends.gradient, xi)
     if form != "unrolled":
         ahead = {n: w.detach().requires_grad_() for n, w in ahead.items()}
-    logits = session.forward(x, sample, ahead)
-    loss = session.loss(logits, y)
-    whole = session.penalized(loss, sample)
+    wanted = dict(session.alphas) if form == "unrolled" else {**session.alphas, **_renamed(ahead)}
+    made = passed(
+        session, held, sample, wanted, weights=ahead, penalized=True, keep=form != "unrolled"
+    )
+    found = made.gradients
     if form == "unrolled":
-        session.move_arch(gradients(whole, session.alphas))
+        session.move_arch(found)
     else:
-        found = gradients(whole, {**session.alphas, **_renamed(ahead)}, keep=True)
         vector = {
             n: v if (v := found[f"ahead:{n}"]) is not None else torch.zeros_like(w)
             for n, w in ahead.items()
@@ -67,11 +64,11 @@ def _arch_step(session: Session, batch: Batch, form: str) -> None:
         if form == "finite":
             mixed = finite_difference(session, batch, sample, vector)
         else:
-            mixed = curvature.mixed(vector)
+            mixed = bends.mixed(vector)
         session.move_arch(
             {n: (g if (g := found[n]) is not None else 0) - xi * mixed[n] for n in session.alphas}
         )
-    session.valid_meter.add(loss, logits, y)
+    session.valid_meter.add(made.loss, made.logits, held[1])
 
 
 def _renamed(ahead: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -113,8 +110,8 @@ def finite_difference(
     sides = []
     for sign in (1, -1):
         moved = {n: w.detach() + sign * e * vector[n] for n, w in session.weights.items()}
-        loss = session.loss(session.forward(batch[0], sample, moved), batch[1])
-        sides.append(gradients(loss, session.alphas, keep=True))
+        made = passed(session, batch, sample, session.alphas, weights=moved, keep=True)
+        sides.append(made.gradients)
     return {n: _difference(sides[0][n], sides[1][n]) / (2 * e) for n in session.alphas}
 
 

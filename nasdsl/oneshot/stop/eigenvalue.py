@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from nasdsl.ir.config import Component
+from nasdsl.oneshot.accumulate import parts_of
 from nasdsl.oneshot.health.curvature import hessian_product, largest_eigenvalue
 from nasdsl.oneshot.parts import ARCH, Verdict
 from nasdsl.oneshot.session import Session
@@ -102,13 +103,18 @@ class Eigenvalue:
 
 
 def measure(session: Session) -> float:
-    """The largest eigenvalue on one validation batch, with running statistics left alone."""
+    """The largest eigenvalue on one validation batch, with running statistics left alone.
+
+    Where batches are gone through in parts, on the first of it.
+    """
     x, y = session.next_valid()
+    part = parts_of(len(y), session.numerics.accumulate)[0]
+    x, y = x[part], y[part]
     buffers = {n: b.clone() for n, b in session.supernet.named_buffers()}
     session.supernet.train()
     sample = session.sample(ARCH, training=False)
     with twice():
-        loss = session.loss(session.forward(x, sample), y)
+        loss = session.loss(session.forward(x, sample, exact=True), y)
     product, size = hessian_product(loss, list(session.alphas.values()))
     start = torch.randn(size, generator=session.noise).to(loss)
     found = largest_eigenvalue(product, start)

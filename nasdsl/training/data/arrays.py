@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from nasdsl.training.data.files import Files
 
 #: Dimensions of an array of samples, by what a sample is.
 DIMENSIONS = {"features": 2, "series": 3, "image": 4, "volume": 5}
@@ -29,13 +32,13 @@ class Arrays:
     """A data set in memory, in the order of its files.
 
     `train_x` and `test_x` hold a sample in each row, channels first (images NCHW): uint8 with
-    values 0..255, or float32 as the file gave them. `kind` is what a sample is. `train_y` and `test_y` are int64 labels 0..classes-1, one per image.
+    values 0..255, or float32 as the file gave them; or they are `Files`, which stay on disk. `kind` is what a sample is. `train_y` and `test_y` are int64 labels 0..classes-1, one per image.
     """
 
     name: str
-    train_x: NDArray[Any]
+    train_x: NDArray[Any] | Files
     train_y: NDArray[np.int64]
-    test_x: NDArray[Any]
+    test_x: NDArray[Any] | Files
     test_y: NDArray[np.int64]
     classes: int
     kind: str = "image"
@@ -48,8 +51,8 @@ class Arrays:
 
 def checked(
     name: str,
-    train: tuple[NDArray[Any], NDArray[Any]],
-    test: tuple[NDArray[Any], NDArray[Any]],
+    train: tuple[NDArray[Any] | Files, NDArray[Any]],
+    test: tuple[NDArray[Any] | Files, NDArray[Any]],
     *,
     where: object,
     classes: int | None = None,
@@ -99,8 +102,10 @@ def checked(
     )
 
 
-def _pixels(x: NDArray[Any], part: str, where: object, kind: str) -> NDArray[Any]:
+def _pixels(x: NDArray[Any] | Files, part: str, where: object, kind: str) -> NDArray[Any] | Files:
     """Samples as contiguous uint8 or finite float32; only of images are integers pixels."""
+    if not isinstance(x, np.ndarray):
+        return x  # files, decoded later
     if kind != "image" and np.issubdtype(x.dtype, np.integer):
         x = x.astype(np.float32)
     if np.issubdtype(x.dtype, np.floating):

@@ -18,7 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad as pad_borders
 
-from nasdsl.training.data.sources import DataError
+from nasdsl.training.data.arrays import DataError
+from nasdsl.training.data.colour import ColorJitter
+from nasdsl.training.data.draws import integers, uniform
 
 
 class Step(Protocol):
@@ -32,16 +34,9 @@ class Step(Protocol):
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor: ...
 
 
-def _integers(high: int, n: int, generator: torch.Generator, device: torch.device) -> Tensor:
-    """`n` integers uniform in 0..high-1."""
-    drawn = torch.randint(high, (n,), generator=generator, device=generator.device)
-    return drawn.to(device, non_blocking=True)
-
-
-def _uniform(low: float, high: float, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Floats uniform in low..high, on the generator's device."""
-    drawn = torch.rand(shape, generator=generator, device=generator.device)
-    return drawn * (high - low) + low
+def _there(drawn: tuple[Tensor, ...], x: Tensor) -> tuple[Tensor, ...]:
+    """Draws on the device of the images."""
+    return tuple(each.to(x.device, non_blocking=True) for each in drawn)
 
 
 # --- crop ---------------------------------------------------------------------------------------
@@ -72,15 +67,20 @@ class Crop:
         _whole("crop", "size", self.size, least=1)
         _whole("crop", "pad", self.pad, least=0)
 
-    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        rows, columns = (side + 2 * self.pad - self.size + 1 for side in x.shape[2:])
+    def draw(
+        self, n: int, sides: Sequence[int], generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Top and left of `n` windows of images of these sides, on the generator's device."""
+        rows, columns = (side + 2 * self.pad - self.size + 1 for side in sides)
         if rows < 1 or columns < 1:
             raise DataError(
-                f"crop: {self.size} pixels asked of images of {x.shape[2]}x{x.shape[3]} padded by "
+                f"crop: {self.size} pixels asked of images of {sides[0]}x{sides[1]} padded by "
                 f"{self.pad}; make size smaller or pad larger"
             )
-        top = _integers(rows, len(x), generator, x.device)
-        left = _integers(columns, len(x), generator, x.device)
+        return integers(rows, n, generator), integers(columns, n, generator)
+
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        top, left = _there(self.draw(len(x), x.shape[2:], generator), x)
         return crop_at(x, top, left, self.size, self.pad)
 
 
@@ -103,9 +103,12 @@ class Flip:
         if not 0 <= self.p <= 1:
             raise DataError(f"flip: p is {self.p}; expected a probability 0..1")
 
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """Which of `n` images are mirrored: booleans, on the generator's device."""
+        return torch.rand(n, generator=generator, device=generator.device) < self.p
+
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        drawn = _uniform(0, 1, (len(x),), generator)
-        return flip_where(x, (drawn < self.p).to(x.device))
+        return flip_where(x, *_there((self.draw(len(x), generator),), x))
 
 
 # --- cutout -------------------------------------------------------------------------------------
@@ -144,102 +147,15 @@ class Cutout:
     def __post_init__(self) -> None:
         _whole("cutout", "length", self.length, least=0)
 
+    def draw(
+        self, n: int, sides: Sequence[int], generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Row and column of `n` centres in images of these sides, on the generator's device."""
+        return integers(sides[0], n, generator), integers(sides[1], n, generator)
+
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        cy = _integers(x.shape[2], len(x), generator, x.device)
-        cx = _integers(x.shape[3], len(x), generator, x.device)
+        cy, cx = _there(self.draw(len(x), x.shape[2:], generator), x)
         return cutout_at(x, cy, cx, self.length)
-
-
-# --- colour -------------------------------------------------------------------------------------
-
-
-def _grey(x: Tensor) -> Tensor:
-    """Luma of RGB by ITU-R BT.601; a grey image is its own."""
-    if x.shape[1] == 1:
-        return x
-    weights = x.new_tensor((0.299, 0.587, 0.114))[:, None, None]
-    return (x * weights).sum(dim=1, keepdim=True)
-
-
-def _blend(x: Tensor, other: Tensor, factor: Tensor) -> Tensor:
-    return (factor * x + (1 - factor) * other).clamp(0, 1)
-
-
-def adjust_brightness(x: Tensor, factor: Tensor) -> Tensor:
-    """Pixels in 0..1 times the image's factor (N, 1, 1, 1), clamped."""
-    return (x * factor).clamp(0, 1)
-
-
-def adjust_contrast(x: Tensor, factor: Tensor) -> Tensor:
-    """Distance from the image's mean luma times the factor (N, 1, 1, 1), clamped to 0..1."""
-    return _blend(x, _grey(x).mean(dim=(1, 2, 3), keepdim=True), factor)
-
-
-def adjust_saturation(x: Tensor, factor: Tensor) -> Tensor:
-    """Distance from the pixel's luma times the factor (N, 1, 1, 1), clamped to 0..1."""
-    return x if x.shape[1] == 1 else _blend(x, _grey(x), factor)
-
-
-def adjust_hue(x: Tensor, shift: Tensor) -> Tensor:
-    """RGB in 0..1 with the hue turned by `shift` (N, 1, 1, 1) of the full circle, through HSV."""
-    if x.shape[1] == 1:
-        return x
-    value, _ = x.max(dim=1, keepdim=True)
-    spread = value - x.min(dim=1, keepdim=True).values
-    safe = torch.where(spread == 0, torch.ones_like(spread), spread)
-    red, green, blue = ((value - x[:, i : i + 1]) / safe for i in range(3))
-    hue = torch.where(
-        value == x[:, 0:1],
-        blue - green,
-        torch.where(value == x[:, 1:2], 2 + red - blue, 4 + green - red),
-    )
-    hue = torch.where(spread == 0, torch.zeros_like(hue), hue) + 6 * shift
-    # The inverse of HSV in closed form: value - spread * max(0, min(k, 4 - k, 1)) with
-    # k = (n + hue) mod 6 and n = 5, 3, 1 for red, green, blue.
-    offsets = x.new_tensor((5.0, 3.0, 1.0))[:, None, None]
-    k = (offsets + hue).remainder(6)
-    return value - spread * torch.minimum(k, 4 - k).clamp(0, 1)
-
-
-@dataclass(frozen=True, slots=True)
-class ColorJitter:
-    """Changes brightness, contrast, saturation and hue by a random amount for each image.
-
-    The first three scale by a factor uniform in max(0, 1 - v)..1 + v; the hue turns by -hue..hue
-    of the circle (at most 0.5). As in torchvision, whose order of the four is drawn for each image:
-    here it is drawn once for each batch. Needs pixels in 0..1 with 1 or 3 channels.
-    """
-
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-    hue: float = 0.0
-    pixels: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        for name in ("brightness", "contrast", "saturation"):
-            if getattr(self, name) < 0:
-                raise DataError(f"color_jitter: {name} is {getattr(self, name)}; expected >= 0")
-        if not 0 <= self.hue <= 0.5:
-            raise DataError(f"color_jitter: hue is {self.hue}; expected 0..0.5")
-
-    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        if x.shape[1] not in (1, 3):
-            raise DataError(f"color_jitter: needs 1 or 3 channels, the images have {x.shape[1]}")
-        turns: tuple[tuple[Callable[[Tensor, Tensor], Tensor], float, float], ...] = (
-            (adjust_brightness, self.brightness, 1.0),
-            (adjust_contrast, self.contrast, 1.0),
-            (adjust_saturation, self.saturation, 1.0),
-            (adjust_hue, self.hue, 0.0),
-        )
-        order = torch.randperm(len(turns), generator=generator, device=generator.device).tolist()
-        for place in order:
-            adjust, amount, middle = turns[place]
-            low = max(0.0, middle - amount) if middle else -amount
-            factor = _uniform(low, middle + amount, (len(x), 1, 1, 1), generator)
-            if amount:
-                x = adjust(x, factor.to(x.device))
-        return x
 
 
 # --- random resized crop ------------------------------------------------------------------------
@@ -297,9 +213,9 @@ class RandomResizedCrop:
     def boxes(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Random (top, left, height, width), one integer per image each."""
         n, (image_height, image_width) = len(x), x.shape[2:]
-        area = image_height * image_width * _uniform(*self.scale, (n, 10), generator)
+        area = image_height * image_width * uniform(*self.scale, (n, 10), generator)
         low, high = (math.log(r) for r in self.ratio)
-        ratio = _uniform(low, high, (n, 10), generator).exp()
+        ratio = uniform(low, high, (n, 10), generator).exp()
         width = (area * ratio).sqrt().round().long()
         height = (area / ratio).sqrt().round().long()
         fits = (width > 0) & (width <= image_width) & (height > 0) & (height <= image_height)
@@ -308,7 +224,7 @@ class RandomResizedCrop:
         spare_height, spare_width = self._central(image_height, image_width)
         height = height.gather(1, first)[:, 0].masked_fill(none, spare_height)
         width = width.gather(1, first)[:, 0].masked_fill(none, spare_width)
-        down, right = _uniform(0, 1, (2, n), generator)
+        down, right = uniform(0, 1, (2, n), generator)
         room_down, room_right = image_height - height, image_width - width
         top = torch.minimum((down * (room_down + 1)).long(), room_down)
         left = torch.minimum((right * (room_right + 1)).long(), room_right)

@@ -1,4 +1,4 @@
-"""Batches from images that lie on a device once: an endless training stream, and a plain pass.
+"""Batches of images, in memory or on disk: an endless training stream, and a plain pass.
 
 Everything random is drawn from a generator seeded by (seed, name, pass, ...), so two integers say
 exactly where a stream stands and there is no hidden state to lose.
@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
+from nasdsl.oneshot.ranks.world import ALONE, World
+from nasdsl.training.data.arrays import DataError
 from nasdsl.training.data.augment import Pipeline
-from nasdsl.training.data.normalize import Channels, unit
-from nasdsl.training.data.sources import DataError
+from nasdsl.training.data.filed import Filed
+from nasdsl.training.data.images import Images
+
+__all__ = ["Evaluation", "Images", "Stream", "derived_generator", "derived_seed"]
 
 
 def derived_seed(*parts: int | str) -> int:
@@ -34,69 +36,7 @@ def derived_generator(*parts: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(derived_seed(*parts))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Images:
-    """Images and labels on one device, with the normalisation applied to every batch taken.
-
-    `x` has a sample in each row, channels first (images NCHW), uint8 0..255 or float32; `y` is int64; `mean` and `std` are float32 of
-    shape (channels, 1, …). Bytes stay bytes: they become float32 only in the batch.
-    """
-
-    x: Tensor
-    y: Tensor
-    mean: Tensor
-    std: Tensor
-
-    @classmethod
-    def put(
-        cls,
-        x: NDArray[Any],
-        y: NDArray[np.int64],
-        channels: Channels,
-        device: torch.device | str = "cpu",
-    ) -> Images:
-        """A copy of the arrays on `device`. Raises DataError if the shapes do not agree."""
-        if x.ndim < 2 or len(x) != len(y):
-            raise DataError(
-                f"batches: samples {x.shape} and labels {y.shape} do not agree; expected NC… and N"
-            )
-        if x.shape[1] != len(channels.mean):
-            raise DataError(
-                f"channels: {len(channels.mean)} given, but the images have {x.shape[1]}; "
-                "give mean and std one value per channel"
-            )
-        mean, std = (t.reshape(-1, *[1] * (x.ndim - 2)) for t in channels.tensors(device))
-        return cls(
-            x=torch.tensor(x, device=device), y=torch.tensor(y, device=device), mean=mean, std=std
-        )
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    @property
-    def device(self) -> torch.device:
-        return self.x.device
-
-    def take(
-        self,
-        indices: Tensor,
-        augment: Pipeline | None = None,
-        generator: torch.Generator | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """The images at `indices` as normalised float32, and their labels.
-
-        With `augment`, which then needs a `generator`, its steps run around the normalisation.
-        """
-        x = unit(self.x[indices])
-        if augment is None:
-            return (x - self.mean) / self.std, self.y[indices]
-        if generator is None:
-            raise TypeError("take: augmentation needs a generator")
-        x = (augment.before(x, generator) - self.mean) / self.std
-        return augment.after(x, generator), self.y[indices]
-
-
-def _indices(images: Images, indices: ArrayLike, batch_size: int, name: str) -> Tensor:
+def _indices(images: Images | Filed, indices: ArrayLike, batch_size: int, name: str) -> Tensor:
     """The checked indices as a CPU tensor."""
     chosen = np.array(indices, dtype=np.int64).reshape(-1)
     if len(chosen) == 0:
@@ -117,32 +57,49 @@ class Stream:
     breaks batch normalisation), unless the whole set is smaller than a batch: then every batch is
     the whole set. Permutations and augmentation depend on `seed`, `name` and the place in the
     stream alone, so streams of different names are independent.
+
+    Of every batch a rank of a world takes its own part: together the ranks have the very batches of
+    one process. Each of them augments the whole batch, as what is drawn belongs to all of it.
     """
 
     def __init__(
         self,
-        images: Images,
+        images: Images | Filed,
         indices: ArrayLike,
         *,
         batch_size: int,
         seed: int,
         name: str,
         augment: Pipeline | None = None,
+        world: World = ALONE,
     ) -> None:
-        """Raises DataError if `indices` is empty or leaves the data, or the batch is below 1."""
+        """Raises DataError if `indices` is empty or leaves the data, or the batch is too small."""
         self._images = images
         self._indices = _indices(images, indices, batch_size, name)
         self._batch = min(batch_size, len(self._indices))
+        if world.several and self._batch < 2 * world.size:
+            # One image alone breaks batch normalisation.
+            raise DataError(
+                f"{name}: a batch of {self._batch} leaves some of {world.size} ranks fewer than two "
+                f"images; make it at least {2 * world.size}, or take fewer ranks"
+            )
+        self._part = world.part(self._batch)
         self._seed = seed
         self._name = name
         self._augment = augment
         self._pass = 0
         self._position = 0
         self._order: tuple[int, Tensor] | None = None  # (pass, indices): only to save time
+        self._ahead: Iterator[Tensor] | None = None  # what is decoded of files to come
 
     def __len__(self) -> int:
         """The number of images in the stream's set."""
         return len(self._indices)
+
+    @property
+    def batch(self) -> int:
+        """Images in a batch, over all ranks."""
+        return self._batch
 
     @property
     def batches_per_pass(self) -> int:
@@ -150,25 +107,42 @@ class Stream:
         return len(self._indices) // self._batch
 
     def next_batch(self) -> tuple[Tensor, Tensor]:
-        """The next (x, y): float32 NCHW and int64 labels, on the device of the images."""
+        """The next (x, y): float32 NCHW and int64 labels, on the device of the images.
+
+        Of several ranks, each has its part.
+        """
         if self._position == self.batches_per_pass:
             self._pass, self._position = self._pass + 1, 0
         start = self._position * self._batch
-        chosen = self._permuted()[start : start + self._batch]
+        if self._order is None or self._order[0] != self._pass:
+            self._order = self._pass, self._permuted(self._pass).to(self._images.device)
+        chosen = self._order[1][start : start + self._batch]
         generator = None
         if self._augment is not None:
             generator = derived_generator(
                 self._seed, self._name, "augment", self._pass, self._position
             )
+        if isinstance(self._images, Images):
+            if self._augment is None:
+                # Nothing is drawn for the whole batch.
+                self._position += 1
+                return self._images.take(chosen[self._part])
+            made = self._images.take(chosen, self._augment, generator)
+        else:
+            if self._ahead is None:
+                self._ahead = self._images.ahead(self._to_come())
+            made = self._images.made(next(self._ahead), chosen, self._augment, generator)
         self._position += 1
-        return self._images.take(chosen, self._augment, generator)
+        x, y = made
+        return x[self._part], y[self._part]
 
-    def _permuted(self) -> Tensor:
-        if self._order is None or self._order[0] != self._pass:
-            generator = derived_generator(self._seed, self._name, "order", self._pass)
-            order = torch.randperm(len(self._indices), generator=generator)
-            self._order = (self._pass, self._indices[order].to(self._images.device))
-        return self._order[1]
+    def _permuted(self, passed: int) -> Tensor:
+        return _permuted(self._indices, self._seed, self._name, passed)
+
+    def _to_come(self) -> Iterator[Tensor]:
+        """The indices of all batches from here on."""
+        place = self._pass, self._position
+        return _to_come(self._indices, self._seed, self._name, self._batch, place)
 
     def state(self) -> tuple[int, int]:
         """(pass, batches already taken from it): all that `restore` needs."""
@@ -186,13 +160,39 @@ class Stream:
                 f"{self.batches_per_pass} batches (was the batch size or the split changed?)"
             )
         self._pass, self._position = passed, position
+        self._ahead = None
+
+
+def _permuted(indices: Tensor, seed: int, name: str, passed: int) -> Tensor:
+    generator = derived_generator(seed, name, "order", passed)
+    return indices[torch.randperm(len(indices), generator=generator)]
+
+
+def _to_come(
+    indices: Tensor, seed: int, name: str, batch: int, place: tuple[int, int]
+) -> Iterator[Tensor]:
+    """The indices of batches from a place on, for ever.
+
+    It knows no stream: one that is dropped takes the processes that decode for it along.
+    """
+    passed, position = place
+    while True:
+        order = _permuted(indices, seed, name, passed)
+        for k in range(position, len(indices) // batch):
+            yield order[k * batch : (k + 1) * batch]
+        passed, position = passed + 1, 0
 
 
 class Evaluation:
     """Batches of every image once, in the given order, never augmented; the last may be short."""
 
     def __init__(
-        self, images: Images, indices: ArrayLike, *, batch_size: int, name: str = "evaluation"
+        self,
+        images: Images | Filed,
+        indices: ArrayLike,
+        *,
+        batch_size: int,
+        name: str = "evaluation",
     ) -> None:
         """Raises DataError if `indices` is empty or leaves the data, or the batch is below 1."""
         chosen = _indices(images, indices, batch_size, name)
@@ -210,5 +210,12 @@ class Evaluation:
         return len(self._batches)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for chosen in self._batches:
-            yield self._images.take(chosen)
+        if isinstance(self._images, Images):
+            for chosen in self._batches:
+                yield self._images.take(chosen)
+            return
+        # A batch or two are decoded before a process has begun.
+        workers = 0 if len(self._batches) <= 2 else None
+        decoded = self._images.ahead(self._batches, workers=workers)
+        for chosen, raw in zip(self._batches, decoded, strict=True):
+            yield self._images.made(raw, chosen)

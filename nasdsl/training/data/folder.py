@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
-import struct
-import warnings
-import zlib
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +12,51 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasdsl.training.data.arrays import Arrays, DataError, checked
-from nasdsl.training.data.content import content
+from nasdsl.training.data.files import Files
+from nasdsl.training.data.picture import SUFFIXES, picture
 from nasdsl.training.data.request import Request
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
-#: What these are opened as, whatever they hold: other decoders are never asked.
-_FORMATS = ("PNG", "JPEG", "BMP")
-#: Pixels of the largest image that is unpacked; a photograph of 8192 x 8192.
-_PIXELS = 2**26
-#: Bytes of the largest file of one.
-_BYTES = 2**28
+#: GiB of decoded images up to which they are held in memory.
+MEMORY = 4.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What is held in memory, in bytes, and how many processes decode what is not."""
+
+    limit: float
+    workers: int
 
 
 def folder(request: Request) -> Arrays:
     """root/train/<class>/*.png and root/test (or val)/<class>/*.
 
     Options: `size`, to which every image is resized (pixels, square); `classes`, to keep only the
-    first that many classes by name.
+    first that many classes by name; `memory`, the GiB up to which images are held in memory; and
+    `workers`, the processes that decode them where they are not (0: none but this one).
     """
-    request.takes("size", "classes")
+    request.takes("size", "classes", "memory", "workers")
     root = request.folder()
-    size = request.positive("size")
-    classes = request.positive("classes")
-    return tree(root.name or "folder", root, size=size, classes=classes)
+    memory = request.number("memory", MEMORY)
+    workers = request.number("workers", min(8, max(1, (os.cpu_count() or 1) // 2)))
+    if memory < 0:
+        raise DataError(f"folder: `memory` is {memory:g}; expected GiB, from 0")
+    if workers % 1 or not 0 <= workers <= 256:
+        raise DataError(f"folder: `workers` is {workers:g}; expected a whole number, 0 to 256")
+    return tree(
+        root.name or "folder", root, size=request.positive("size"),
+        classes=request.positive("classes"),
+        held=Held(limit=memory * 2**30, workers=int(workers)),
+    )  # fmt: skip
 
 
-def tree(name: str, root: Path, *, size: int | None, classes: int | None) -> Arrays:
-    """A folder's images, of the first `classes` classes only where that is given."""
+def tree(
+    name: str, root: Path, *, size: int | None, classes: int | None, held: Held | None = None
+) -> Arrays:
+    """A folder's images, of the first `classes` classes only where that is given.
+
+    They are in memory, or `Files` where both parts together are larger than `held` allows.
+    """
     train = root / "train"
     test = next((root / n for n in ("test", "val") if (root / n).is_dir()), None)
     if not train.is_dir() or test is None:
@@ -58,73 +74,65 @@ def tree(name: str, root: Path, *, size: int | None, classes: int | None) -> Arr
     if missing or extra:
         where, which = (test, missing) if missing else (train, extra)
         raise DataError(f"{where}: lacks the class folder {which[0]}; train and test must agree")
+    parts = _listed(train, names), _listed(test, names)
+    if held is not None:
+        left, right = (_files(part, size, held.workers) for part in parts)
+        if left.bytes + right.bytes > held.limit:
+            channels = max(left.shape[1], right.shape[1])
+            pair = left.of(channels), right.of(channels)
+            labels = (np.asarray([label for label, _ in part], np.int64) for part in parts)
+            given = zip(pair, labels, strict=True)
+            return checked(name, *given, where=root, classes=len(names))
     return checked(
-        name, _images(train, names, size), _images(test, names, size), where=root,
-        classes=len(names),
-    )  # fmt: skip
+        name, _images(parts[0], size), _images(parts[1], size), where=root, classes=len(names)
+    )
 
 
-def _images(
-    part: Path, names: Sequence[str], size: int | None
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """All images of one part: the first of every class, then the second of every class, ...
+def _listed(part: Path, names: Sequence[str]) -> list[tuple[int, Path]]:
+    """Label and path of all images of one part: the first of every class, then the second, ...
 
     Whole classes one after another would leave classes out of a split in file order.
     """
     listed: list[tuple[int, int, Path]] = []
     for label, name in enumerate(names):
-        found = sorted(p for p in (part / name).iterdir() if p.suffix.lower() in _SUFFIXES)
+        found = sorted(p for p in (part / name).iterdir() if p.suffix.lower() in SUFFIXES)
         if not found:
-            raise DataError(f"{part / name}: has no {'/'.join(_SUFFIXES)} images; add some")
+            raise DataError(f"{part / name}: has no {'/'.join(SUFFIXES)} images; add some")
         listed.extend((place, label, path) for place, path in enumerate(found))
     listed.sort(key=lambda entry: entry[:2])
-    pictures = [_picture(path, size) for _, _, path in listed]
+    return [(label, path) for _, label, path in listed]
+
+
+def _files(listed: list[tuple[int, Path]], size: int | None, workers: int) -> Files:
+    """One part on disk. The first image of every class says whether there is colour."""
+    first: dict[int, Path] = {}
+    for label, path in listed:
+        first.setdefault(label, path)
+    seen = [picture(path, size).shape for path in first.values()]
+    height, width = seen[0][:2]
+    return Files(
+        paths=tuple(str(path) for _, path in listed),
+        shape=(len(listed), max(s[2] for s in seen), height, width),
+        size=size,
+        workers=workers,
+    )
+
+
+def _images(listed: list[tuple[int, Path]], size: int | None) -> tuple[NDArray[Any], NDArray[Any]]:
+    """All images of one part, decoded."""
+    pictures = [picture(path, size) for _, path in listed]
     height, width = pictures[0].shape[:2]
-    for (_, _, path), picture in zip(listed, pictures, strict=True):
-        if picture.shape[:2] != (height, width):
+    for (_, path), found in zip(listed, pictures, strict=True):
+        if found.shape[:2] != (height, width):
             raise DataError(
-                f"{path}: is {picture.shape[1]}x{picture.shape[0]} pixels, others are "
+                f"{path}: is {found.shape[1]}x{found.shape[0]} pixels, others are "
                 f"{width}x{height}; resize them, or say folder(..., size = {min(height, width)})"
             )
-    channels = max(picture.shape[2] for picture in pictures)
+    channels = max(found.shape[2] for found in pictures)
     x = np.empty((len(pictures), channels, height, width), np.uint8)
-    for i, picture in enumerate(pictures):
-        x[i] = picture.transpose(2, 0, 1)  # a grey picture among colour ones is broadcast
-    return x, np.asarray([label for _, label, _ in listed], np.int64)
-
-
-def _picture(path: Path, size: int | None) -> NDArray[np.uint8]:
-    """One image as (height, width, 1 or 3) bytes."""
-    try:
-        from PIL import Image
-    except ImportError as problem:
-        raise DataError(
-            "folder: needs pillow; install it with: pip install 'nasdsl[data]'"
-        ) from problem
-    try:
-        # From memory: a length in the file is then believed as far as there are bytes.
-        held = io.BytesIO(content(path, limit=_BYTES))
-        with warnings.catch_warnings(), Image.open(held, formats=_FORMATS) as opened:
-            # The header says how large it is, before anything is unpacked.
-            if opened.width * opened.height > _PIXELS:
-                raise DataError(
-                    f"{path}: has {opened.width}x{opened.height} pixels; at most {_PIXELS} are read"
-                )
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = opened.convert("L" if opened.mode in ("1", "L") else "RGB")
-            if size is not None and image.size != (size, size):
-                shrinks = min(image.size) >= size
-                filter_ = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
-                image = image.resize((size, size), filter_)
-            pixels = np.asarray(image)
-    except DataError:
-        raise
-    except (
-        OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError,
-        struct.error, zlib.error, Image.DecompressionBombError,
-    ) as problem:  # fmt: skip
-        raise DataError(f"{path}: not a sound image ({problem}); replace or remove it") from problem
-    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+    for i, found in enumerate(pictures):
+        x[i] = found.transpose(2, 0, 1)  # a grey picture among colour ones is broadcast
+    return x, np.asarray([label for label, _ in listed], np.int64)
 
 
 def subfolders(place: Path) -> list[Path]:

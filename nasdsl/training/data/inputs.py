@@ -14,7 +14,9 @@ from nasdsl.ir.config import Component, Data, Pipeline, Settings
 from nasdsl.ir.shape import Shape
 from nasdsl.training.data import augment, normalize, sources, splits
 from nasdsl.training.data.arrays import DIMENSIONS
-from nasdsl.training.data.batches import Images
+from nasdsl.training.data.filed import Filed
+from nasdsl.training.data.files import Files
+from nasdsl.training.data.images import Images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +26,8 @@ class Inputs:
     name: str
     shape: Shape
     classes: int
-    train: Images
-    test: Images
+    train: Images | Filed
+    test: Images | Filed
     parts: splits.Splits
     warnings: tuple[str, ...] = ()
 
@@ -69,12 +71,22 @@ def split_of(split: Settings, found: sources.Arrays) -> splits.Splits:
                 order = np.arange(n, dtype=np.int64)
             case "shuffle":
                 order = splits.shuffle(n, part.seed)
+            case "files":
+                order = np.frombuffer(part.chosen, np.int64)
+                if order.max() >= n:
+                    place = int(np.argmax(order >= n))
+                    raise sources.DataError(
+                        f"split `{split.name}`: entry {place + 1} of {part.path} is {order[place]}; "
+                        f"the data has only the indices 0..{n - 1}"
+                    )
             case _:
                 order = splits.stratify(found.train_y, part.seed)
         if part.indices:
-            chosen = splits.index_range(int(part.low), int(part.high), n)
+            chosen = splits.index_range(int(part.low), int(part.high), len(order))
         else:
-            chosen = splits.fraction_range(n, part.low, part.high)
+            chosen = splits.fraction_range(len(order), part.low, part.high)
+        if part.outside:
+            return np.delete(order, chosen)
         return order[chosen.start : chosen.stop]
 
     valid = split.get("retrain.valid")
@@ -106,11 +118,19 @@ def prepare(dataset: Settings, split: Settings, *, data_dir: Path | None, device
         name=dataset.name,
         shape=Shape(found.kind, found.shape),
         classes=found.classes,
-        train=Images.put(found.train_x, found.train_y, channels, device),
-        test=Images.put(found.test_x, found.test_y, channels, device),
+        train=_put(found.train_x, found.train_y, channels, device),
+        test=_put(found.test_x, found.test_y, channels, device),
         parts=parts,
         warnings=tuple(f.message for f in findings if f.severity != "error"),
     )
+
+
+def _put(
+    x: NDArray[Any] | Files, y: NDArray[np.int64], channels: normalize.Channels, device: str
+) -> Images | Filed:
+    if isinstance(x, Files):
+        return Filed.put(x, y, channels, device)
+    return Images.put(x, y, channels, device)
 
 
 def pipeline(value: Any) -> augment.Pipeline | None:

@@ -12,7 +12,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from nasdsl.training.data.sources import DataError
+from nasdsl.training.data.arrays import DataError
+from nasdsl.training.data.files import Files
+from nasdsl.training.data.reading import reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +63,15 @@ def unit(x: Tensor) -> Tensor:
     return x.to(torch.float32).div_(255) if x.dtype == torch.uint8 else x.to(torch.float32)
 
 
-def measure(images: NDArray[Any], indices: ArrayLike | None = None) -> Channels:
+def measure(images: NDArray[Any] | Files, indices: ArrayLike | None = None) -> Channels:
     """Mean and population standard deviation of each channel over `images[indices]` alone.
 
     `images` is NCHW, uint8 or float. Bytes are summed as integers, so the result is the exact
     value rounded once; floats are accumulated in float64. A constant channel gets deviation 1,
     because dividing by 0 would make it NaN. Raises DataError if `indices` is empty.
     """
+    if isinstance(images, Files):
+        return _measure_files(images, indices)
     chosen = images if indices is None else images[np.asarray(indices, np.int64)]
     if len(chosen) == 0:
         raise DataError("normalize: no images to measure; the training part is empty")
@@ -82,7 +86,25 @@ def measure(images: NDArray[Any], indices: ArrayLike | None = None) -> Channels:
 
 
 def _bytes(values: NDArray[Any]) -> tuple[float, float]:
-    counts = [int(c) for c in np.bincount(values.reshape(-1), minlength=256)]
+    return _counted(np.bincount(values.reshape(-1), minlength=256))
+
+
+def _measure_files(files: Files, indices: ArrayLike | None) -> Channels:
+    """The same over files, each decoded once."""
+    chosen = np.arange(len(files)) if indices is None else np.asarray(indices, np.int64)
+    if len(chosen) == 0:
+        raise DataError("normalize: no images to measure; the training part is empty")
+    counts = np.zeros((files.shape[1], 256), np.int64)
+    for raw in reading(files, (chosen[k : k + 64].tolist() for k in range(0, len(chosen), 64))):
+        for channel, each in enumerate(counts):
+            each += np.bincount(raw[:, channel].numpy().reshape(-1), minlength=256)
+    moments = [_counted(each) for each in counts]
+    return Channels(mean=tuple(m for m, _ in moments), std=tuple(s or 1.0 for _, s in moments))
+
+
+def _counted(seen: NDArray[np.int64]) -> tuple[float, float]:
+    """Mean and deviation of bytes by how often each was seen."""
+    counts = [int(c) for c in seen]
     n = sum(counts)
     first = sum(v * c for v, c in enumerate(counts))
     second = sum(v * v * c for v, c in enumerate(counts))
