@@ -61,7 +61,9 @@ def refused(recipe: Settings, numerics: Numerics) -> str | None:
         for component in components(recipe.get(slot)):
             reason = _refused(slot, component, numerics)
             if reason is not None:
-                return f"`{slot} = {component.name}` {reason}"
+                order = component.get("order") if component.name == "alternating" else None
+                said = component.name if order is None else f"{component.name}(order = {order})"
+                return f"`{slot} = {said}` {reason}"
     return None
 
 

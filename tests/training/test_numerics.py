@@ -203,7 +203,9 @@ def test_steps_are_those_of_float32_as_far_as_the_precision_goes(precision):
     moved = [(w - start[n]).flatten() for n, w in plain.session.weights.items()]
     other = [(w - start[n]).flatten() for n, w in made.session.weights.items()]
     a, b = torch.cat(moved), torch.cat(other)
-    assert torch.nn.functional.cosine_similarity(a, b, dim=0) > 0.99
+    # bf16 has three bits less; measured on one CPU: 0.988 and 0.998.
+    least = {"bf16": 0.97, "fp16": 0.99}[precision]
+    assert torch.nn.functional.cosine_similarity(a, b, dim=0) > least
     assert not torch.equal(a, b)
 
 
