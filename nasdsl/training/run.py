@@ -165,10 +165,7 @@ def begin(plan: Plan, prepared: inputs.Inputs, folder: Path, options: Options) -
     """A new run folder with everything that decides the run. Raises RunError, DiskError."""
     made = order(plan, prepared, options)
     started = {"argv": sys.argv[1:], "started": record.now()}
-    found = record.create(folder, made | started, archive(plan))
-    parts = prepared.parts.parts()
-    found.write_bytes("split.safetensors", _packed({n: torch.tensor(p) for n, p in parts.items()}))
-    return found
+    return record.create(folder, made | started, archive(plan))
 
 
 def stand_alone(recipe: Settings) -> bool:
