@@ -63,7 +63,9 @@ class Batches:
         # A tensor that is channels last and plain alike stays plain, as `contiguous` keeps it.
         last = channels > 1 and rows * columns > 1
         layout = torch.channels_last if last else torch.contiguous_format
-        out = torch.empty((n, channels, rows, columns), memory_format=layout)
+        # Whatever type new tensors have: the kernel reads and writes float32.
+        out = torch.empty((n, channels, rows, columns), dtype=torch.float32, memory_format=layout)
+        mean, std = mean.float(), std.float()
         steps = (ctypes.c_int64 * (3 * len(moves)))()
         draws = (ctypes.c_void_p * (2 * len(moves)))()
         kept = []

@@ -21,6 +21,7 @@ from nasdsl.fusion.generated.region import ACTS
 from nasdsl.fusion.generated_cells import GeneratedCells
 from nasdsl.fusion.rewriting import Work
 from nasdsl.kernels.device.launch import available
+from nasdsl.training.run import Options
 
 HERE = Path(__file__).parent
 needs_triton = pytest.mark.skipif(available() is not None, reason="Triton is not installed")
@@ -183,11 +184,11 @@ def test_without_triton_a_run_on_cuda_says_what_is_lost(without_triton, capsys):
     network = SimpleNamespace(supernet=SimpleNamespace(inp=SimpleNamespace(kind="image")))
     plan = SimpleNamespace(space=lambda: network)
     with click.Context(click.Command("run")):
-        _prepare_kernels(plan, SimpleNamespace(profile="balanced", device="cuda:1"))
+        _prepare_kernels(plan, Options(profile="balanced", device="cuda:1"))
     said = capsys.readouterr().err
     assert "no Triton" in said and "slower and in more memory" in said
     with click.Context(click.Command("run")):
-        _prepare_kernels(plan, SimpleNamespace(profile="reference", device="cuda:1"))
+        _prepare_kernels(plan, Options(profile="reference", device="cuda:1"))
     assert not capsys.readouterr().err
 
 

@@ -8,7 +8,9 @@ import pytest
 import torch
 from small_search import small
 
+from nasdsl.oneshot.optimizers import gradients
 from nasdsl.oneshot.parts import ARCH
+from nasdsl.oneshot.precision import PLAIN
 from nasdsl.oneshot.steps.second_order import SecondOrder
 
 
@@ -24,6 +26,7 @@ class Toy:
         self.recipe = SimpleNamespace(get=lambda slot: component)
         self.valid_meter = SimpleNamespace(add=lambda *_: None)
         self.slope = None
+        self.numerics = PLAIN
 
     def due(self, role):
         return role == ARCH
@@ -32,10 +35,10 @@ class Toy:
         return float(value)
 
     def next_train(self):
-        return "train", None
+        return "train", (0,)
 
     def next_valid(self):
-        return "valid", None
+        return "valid", (0,)
 
     def sample(self, role):
         return None
@@ -49,6 +52,9 @@ class Toy:
 
     def penalized(self, loss, sample):
         return loss
+
+    def gradients(self, loss, wanted, *, keep=False):
+        return gradients(loss, wanted, keep=keep)
 
     def move_arch(self, gradients):
         self.slope = gradients["a"]
