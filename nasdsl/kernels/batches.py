@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nasdsl.kernels.build import Progress, Unit, build, sources
+from nasdsl.kernels.build import Progress, Unit, loaded, sources
 from nasdsl.kernels.level import level
 from nasdsl.kernels.toolchain import Missing, Toolchain, toolchain
 
@@ -98,12 +98,8 @@ def batches(progress: Progress | None = None) -> Batches | Missing:
 @functools.lru_cache(maxsize=8)
 def _loaded(compiler: Toolchain, name: str, progress: Progress | None) -> Batches | Missing:
     unit = Unit(files=sources("images"), main="images.cpp", defines=())
-    made = build(unit, compiler, level(), progress=progress)
-    if isinstance(made, Missing):
-        return made
-    try:
-        handle = ctypes.CDLL(str(made))
-    except OSError as error:
-        return Missing(reason=f"the built kernels do not load: {error}")
+    handle = loaded(unit, compiler, level(), progress=progress)
+    if isinstance(handle, Missing):
+        return handle
     handle.images_take.restype = ctypes.c_int64
     return Batches(handle=handle)

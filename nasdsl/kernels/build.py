@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import subprocess
 import tempfile
@@ -81,6 +82,19 @@ def build(
     except OSError as error:
         return Missing(reason=f"kernels cannot be kept in {kept}: {error.strerror or error}")
     return made
+
+
+def loaded(
+    unit: Unit, compiler: Toolchain, level: Level, *, progress: Progress | None = None
+) -> ctypes.CDLL | Missing:
+    """A unit built and opened; Missing, with the reason, where either fails."""
+    made = build(unit, compiler, level, progress=progress)
+    if isinstance(made, Missing):
+        return made
+    try:
+        return ctypes.CDLL(str(made))
+    except OSError as error:
+        return Missing(reason=f"the built kernels do not load: {error}")
 
 
 def whole(made: Path) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from nasdsl.kernels.build import Progress, Unit, build, sources
+from nasdsl.kernels.build import Progress, Unit, loaded, sources
 from nasdsl.kernels.level import Level, level
 from nasdsl.kernels.toolchain import Missing, Toolchain, toolchain
 
@@ -101,13 +101,9 @@ def _loaded(
     progress: Progress | None,
 ) -> Library | Missing:
     at = level()
-    made = build(unit(dtype, at, depthwise), compiler, at, progress=progress)
-    if isinstance(made, Missing):
-        return made
-    try:
-        handle = ctypes.CDLL(str(made))
-    except OSError as error:
-        return Missing(reason=f"the built kernels do not load: {error}")
+    handle = loaded(unit(dtype, at, depthwise), compiler, at, progress=progress)
+    if isinstance(handle, Missing):
+        return handle
     handle.cell_sizes.restype = None
     handle.cell_forward.restype = ctypes.c_int64
     handle.cell_backward.restype = None

@@ -248,7 +248,7 @@ def check_ranks(plan: Plan, options: Options) -> None:
     """Refuse what several ranks do not run. Raises PlanError."""
     if not options.world.several:
         return
-    if options.runs_as == COMPILED.name:
+    if options.profile == COMPILED.name:
         raise plans.PlanError(f"--profile {COMPILED.name}: compiled cells run in one process")
     if options.accumulate > 1:
         raise plans.PlanError(

@@ -195,18 +195,30 @@ def test_what_computes_in_which_precision(precision):
     assert set(kinds) == {torch.float32}
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_steps_are_those_of_float32_as_far_as_the_precision_goes(precision):
+@pytest.mark.parametrize(("precision", "rounding"), [("bf16", 2**-8), ("fp16", 2**-11)])
+def test_steps_are_those_of_float32_as_far_as_the_precision_goes(precision, rounding):
+    """Values are off by some roundings; gradients by the root of one, as a rounding now and then
+    turns a rectifier or the winner of a maximum, and with it a whole entry."""
+
+    def off(wanted, found):
+        return ((wanted - found).norm() / wanted.norm()).item()
+
+    plain, made = searched(""), searched("", precision=precision)
+    logits = []
+    for task in (plain, made):
+        session = task.session
+        session.supernet.train()
+        x, _ = session.probe("train")
+        logits.append(session.forward(x, session.sample("arch")).detach())
+    assert 0 < off(*logits) < 8 * rounding
     plain, made = searched(""), searched("", precision=precision)
     start = {n: w.detach().clone() for n, w in plain.session.weights.items()}
     steps(plain, 1), steps(made, 1)
-    moved = [(w - start[n]).flatten() for n, w in plain.session.weights.items()]
-    other = [(w - start[n]).flatten() for n, w in made.session.weights.items()]
-    a, b = torch.cat(moved), torch.cat(other)
-    # bf16 has three bits less; measured on one CPU: 0.988 and 0.998.
-    least = {"bf16": 0.97, "fp16": 0.99}[precision]
-    assert torch.nn.functional.cosine_similarity(a, b, dim=0) > least
-    assert not torch.equal(a, b)
+    moves = [
+        torch.cat([(w - start[n]).flatten() for n, w in task.session.weights.items()])
+        for task in (plain, made)
+    ]
+    assert 0 < off(*moves) < 5 * rounding**0.5
 
 
 @pytest.mark.parametrize("numerics", [{"precision": "bf16"}, {"precision": "fp16"}])

@@ -113,6 +113,7 @@ def test_a_stopped_rank_is_no_failure_to_what_would_start_it_again():
         (["--nproc", "2", "--compile", "--batch-norm", "local"], {}, "in one process", 1),
         (["--nproc", "2", "--precision", "fp16"], {}, "precision fp16 runs in one process", 1),
         (["--nproc", "2", "--precision", "bf16"], {}, "precision bf16 runs in one process", 1),
+        (["--nproc", "2", "--compile"], {}, "compiled cells run in one process", 1),
         (["--nproc", "2", "--accumulate", "2"], {}, "share out a batch already", 1),
         (["--nproc", "2", "--find-batch"], {}, "leave --nproc out", 2),
         (["--nproc", "2", "--device", "cuda:0"], {}, "2 ranks cannot share cuda:0", 1),
