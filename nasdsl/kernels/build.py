@@ -77,7 +77,8 @@ def build(
         with locked(kept / "lock"):
             if not whole(made):
                 if progress is not None:
-                    progress(f"building kernels for {level.name} (once for this machine)")
+                    what = unit.main.removesuffix(".cpp")
+                    progress(f"building {what} kernels for {level.name} (once for this machine)")
                 return _compile(unit, compiler.command, flags, made)
     except OSError as error:
         return Missing(reason=f"kernels cannot be kept in {kept}: {error.strerror or error}")
