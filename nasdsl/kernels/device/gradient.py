@@ -26,6 +26,9 @@ def settle_gradient(
     norm = tl.load(facts + 3 * slot)
     batch = tl.load(facts + 3 * slot + 1) != 0
     active = tl.load(facts + 3 * slot + 2) != 0
+    # Ends, not masks of a single truth: what is spread over a tile has to stay a mask everywhere.
+    read = tl.where(active | (norm < 0), tiles, 0)
+    normed_to = tl.where(norm >= 0, C, 0)
     weight = tl.full((), 1.0, tl.float64)
     if WEIGHED:
         weight = tl.load(weights + slot)
@@ -45,9 +48,9 @@ def settle_gradient(
             s1 += tl.sum(tl.load(where, mask=mask, other=0).to(tl.float64), 0)
             s2 += tl.sum(tl.load(where + row, mask=mask, other=0).to(tl.float64), 0)
             if WEIGHED:
-                product = mask & (active | (norm < 0))
+                product = (rows < read)[:, None] & on[None, :]
                 s3 += tl.sum(tl.load(where + 2 * row, mask=product, other=0).to(tl.float64), 0)
-        normed = on & (norm >= 0)
+        normed = cols < normed_to
         mean = tl.load(statistics + norm + cols, mask=normed, other=0)
         var = tl.load(statistics + total + norm + cols, mask=normed, other=1)
         inverse = 1 / tl.sqrt(var + tl.load(eps + norm + cols, mask=normed, other=0))
