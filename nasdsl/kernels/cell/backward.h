@@ -225,7 +225,7 @@ static void pieces_back_row(const Back& f, const Instruction& s, const V* dz, co
   for (int b = 0; b < in.nb * in.width; ++b) row[b] = (V){};
   long taps[256];
   int index[256];
-  V out[64];
+  V out[2 * 64];
   for (size_t k = 0; k < s.pieces.size(); ++k) {
     const Piece& q = s.pieces[k];
     const Bordered& d = at[k];
@@ -249,18 +249,22 @@ static void pieces_back_row(const Back& f, const Instruction& s, const V* dz, co
       }
       if (!n || j0 >= in.width) continue;
       int px = (in.width - j0 + st - 1) / st;
-      // A few pixels at a time: products overwrite, pieces add.
-      for (int b = 0; b < in.nb; ++b)
-        for (int p = 0; p < px; p += 64) {
-          int count = px - p < 64 ? px - p : 64;
-          long shifted[256];
-          for (int m = 0; m < n; ++m) shifted[m] = taps[m] + p;
-          Taps part{n, shifted, index};
-          product(1, 1, dz + dz_at[k], d.size, 0, q.last - q.first, part, w + b, in.nb, nullptr,
-                  out, 0, 1, count, nullptr);
-          V* to = row + (long)b * in.width + j0 + (long)p * st;
-          for (int m = 0; m < count; ++m) to[(long)m * st] += out[m];
+      // A few pixels and two blocks at a time: products overwrite, pieces add.
+      for (int p = 0; p < px; p += 64) {
+        int count = px - p < 64 ? px - p : 64;
+        long shifted[256];
+        for (int m = 0; m < n; ++m) shifted[m] = taps[m] + p;
+        Taps part{n, shifted, index};
+        for (int b = 0; b < in.nb; b += 2) {
+          int pair = in.nb - b < 2 ? 1 : 2;
+          product(1, pair, dz + dz_at[k], d.size, 0, q.last - q.first, part, w + b, in.nb, nullptr,
+                  out, 64, 1, count, nullptr);
+          for (int e = 0; e < pair; ++e) {
+            V* to = row + (long)(b + e) * in.width + j0 + (long)p * st;
+            for (int m = 0; m < count; ++m) to[(long)m * st] += out[e * 64 + m];
+          }
         }
+      }
     }
   }
 }

@@ -49,15 +49,19 @@ template <int OB, int PS>
 INLINE void product_blocks(const V* x, long bstride, int c0, int c1, const Taps& taps, const V* w,
                            int rows_w, int nob, const V* bias, V* y, long ybstride, int yps,
                            int px, const M* mask) {
-  constexpr int BIG = WIDE ? (OB == 1 ? 16 : 8) : (OB == 1 ? 8 : 4);
+  // As many accumulators as registers allow: more than two products a cycle and their latency ask
+  // for. What is left over is cut so that no tile is thin.
+  constexpr int BIG = WIDE ? (OB == 1 ? 16 : 8) : (OB == 1 ? 12 : 6);
+  constexpr int HALF = WIDE ? BIG / 2 : BIG / 3 * 2;
   int p = 0;
 #define STEP(N)                                                                                \
-  for (; p + N <= px; p += N)                                                                  \
+  for (; p + N <= px && (WIDE || N < BIG || px - p != 2 * HALF); p += N)                                                                  \
     product_tile<N, OB, PS>(x + p * PS, bstride, c0, c1, taps, w, rows_w, nob, bias, y + (long)p * yps, \
                             ybstride, yps, mask);
   STEP(BIG)
-  if constexpr (BIG > 8) STEP(8)
-  if constexpr (BIG > 4) STEP(4)
+  STEP(HALF)
+  if constexpr (HALF > 4) STEP(4)
+  if constexpr (!WIDE) STEP(2)
   STEP(1)
 #undef STEP
 }
@@ -113,21 +117,21 @@ INLINE void outer_tile(const real* x, long pitch, const V* dy, long dbstride, lo
 template <int PS>
 void outer_of(const V* x, long bstride, long pitch, int nib, const V* dy, long dbstride,
               long dpitch, V* dw, int count, int nob, int rows, int cols) {
-  constexpr int CT = L < 8 ? L : 8;
-  for (int b = 0; b < nib; ++b)
-    for (int l = 0; l < L; l += CT) {
-      const real* xb = (const real*)(x + b * bstride) + l;
-      V* to = dw + (long)(b * L + l) * nob;
-      int o = 0;
-      if constexpr (WIDE) {
-        for (; o + 2 <= count; o += 2)
-          outer_tile<CT, 2, PS>(xb, pitch, dy + o * dbstride, dbstride, dpitch, to + o, nob, rows,
-                                cols);
-      }
-      for (; o < count; ++o)
-        outer_tile<CT, 1, PS>(xb, pitch, dy + o * dbstride, dbstride, dpitch, to + o, nob, rows,
-                              cols);
-    }
+  // Two blocks of outputs share what is read of x; the last may be alone.
+  constexpr int CT = L < 8 ? L : 8, CP = WIDE ? CT : CT < 4 ? CT : 4;
+  int pairs = count / 2 * 2;
+  for (int b = 0; b < nib; ++b) {
+    const real* xb = (const real*)(x + b * bstride);
+    V* to = dw + (long)b * L * nob;
+    for (int l = 0; l < L; l += CP)
+      for (int o = 0; o < pairs; o += 2)
+        outer_tile<CP, 2, PS>(xb + l, pitch, dy + o * dbstride, dbstride, dpitch,
+                              to + (long)l * nob + o, nob, rows, cols);
+    if (pairs == count) continue;
+    for (int l = 0; l < L; l += CT)
+      outer_tile<CT, 1, PS>(xb + l, pitch, dy + pairs * dbstride, dbstride, dpitch,
+                            to + (long)l * nob + pairs, nob, rows, cols);
+  }
 }
 
 // Gradient by the weights of one tap, `count` blocks of outputs; dw has a row of `nob` for each lane
