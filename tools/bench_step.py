@@ -6,6 +6,7 @@
     python tools/bench_step.py --bilevel            the whole step of a search
     python tools/bench_step.py --no-kernels         as on a machine without a C++ compiler
     python tools/bench_step.py --write-readme       the table in README.md, all of its spaces
+    python tools/bench_step.py --write-readme --row mobile      a row of it, again
 
 A step is one forward and backward pass of all weights and alphas; with --bilevel it is a step of
 the recipe: both passes, both optimizers, clipping, meters. With --recipe the mix is its sampler's.
@@ -340,7 +341,12 @@ def errors(order: Order, made: list[Variant]) -> list[dict[str, float]]:
         out = net(x, mix, pick if net.mode == "one_path" else None)
         wanted = [*mix.values(), *net.parameters()]
         found = torch.autograd.grad(_loss(out, y), wanted, allow_unused=True)
-        return out.detach().double(), [g.double() for g in found if g is not None]
+        # What no path leads to has no gradient in one profile and one of zeros in another.
+        grads = [
+            (torch.zeros_like(w) if g is None else g).double()
+            for w, g in zip(wanted, found, strict=True)
+        ]
+        return out.detach().double(), grads
 
     exact = run(made[0].net, torch.float64, "NCHW")
     rows = []
@@ -436,6 +442,9 @@ def main() -> None:
     parser.add_argument("--no-kernels", action="store_true")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--write-readme", action="store_true")
+    parser.add_argument(
+        "--row", action="append", help="with --write-readme: only rows of this name, the rest stays"
+    )
     args = parser.parse_args()
     order = Order(
         space=args.space,
@@ -454,7 +463,7 @@ def main() -> None:
     if args.write_readme:
         from bench_table import write
 
-        write(order)
+        write(order, args.row)
         return
     found = measure(order)
     machine = machine_text(order, measured(torch.device(order.device)))

@@ -35,6 +35,11 @@ class Row:
     profiles: tuple[str, ...] = ("balanced", "memory", "launch")
 
     @property
+    def title(self) -> str:
+        """What tells the row apart."""
+        return f"{self.label}, batch {self.batch}"
+
+    @property
     def options(self) -> list[str]:
         """What `bench_step.py` is asked for."""
         found = ["--space", self.space, "--batch", str(self.batch)]
@@ -63,32 +68,58 @@ ROWS = (
 )
 
 
-def write(order: Any) -> None:
+def write(order: Any, only: list[str] | None = None) -> None:
     """Measure every row, keep what was found, and write the block into README.md.
 
-    A row has a process of its own: it begins with no memory of the one before.
+    A row has a process of its own: it begins with no memory of the one before. What is found is
+    written at once, so that nothing is lost where a later row fails. With `only`, rows of other
+    labels stay as they were measured; raises SystemExit where that was elsewhere or otherwise.
     """
     from bench_step import lines
 
-    found: dict[str, Any] = {
-        "schema": 2,
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "repeats": order.repeats,
-        "rows": [],
-    }
     how = ["--repeats", str(order.repeats), "--threads", str(order.threads)]
     how += ["--device", order.device, "--json"]
+    found: dict[str, Any] = {"schema": 3, "repeats": order.repeats, "rows": []}
+    if only is not None:
+        found = dict(json.loads(FOUND.read_text(encoding="utf-8")))
+        if found["repeats"] != order.repeats:
+            raise SystemExit(f"the other rows were measured with --repeats {found['repeats']}")
+        wrong = sorted(set(only) - {row.label for row in ROWS} - {"compile"})
+        if wrong:
+            raise SystemExit(f"there is no row {wrong[0]!r}; {', '.join(r.label for r in ROWS)}")
     for row in ROWS:
+        if only is not None and row.label not in only:
+            continue
         made = _measured("bench_step.py", *row.options, *how)
-        found.setdefault("machine", made["machine"])
+        machine = found.setdefault("machine", made["machine"])
+        if _hardware(machine) != _hardware(made["machine"]):
+            raise SystemExit(f"the other rows were measured on {machine}")
         print("\n".join(lines(made)), file=sys.stderr, flush=True)
-        found["rows"].append({"label": row.label, **made})
-    found["compile"] = {
-        "cells_20": _measured("bench_compile.py", "--json", "--cells", "20", "--build"),
-        "cells_8": _measured("bench_compile.py", "--json", "--cells", "8", "--prune", "3"),
-    }
+        date = time.strftime("%Y-%m-%d", time.gmtime())
+        _keep(_with(found, {"label": row.label, "title": row.title, "date": date, **made}))
+    if only is None or "compile" in only:
+        found["compile"] = {
+            "cells_20": _measured("bench_compile.py", "--json", "--cells", "20", "--build"),
+            "cells_8": _measured("bench_compile.py", "--json", "--cells", "8", "--prune", "3"),
+        }
+        _keep(found)
+
+
+def _with(found: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """What was found with a row in its place."""
+    rows = {row["title"]: row for row in found["rows"]} | {new["title"]: new}
+    found["rows"] = [rows[row.title] for row in ROWS if row.title in rows]
+    return found
+
+
+def _keep(found: dict[str, Any]) -> None:
     FOUND.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     README.write_text(placed(README.read_text(encoding="utf-8"), found), encoding="utf-8")
+
+
+def _hardware(machine: str) -> str:
+    """A machine without the rates that were measured on it: they vary from time to time."""
+    return machine.partition(";")[0]
 
 
 def placed(text: str, found: dict[str, Any]) -> str:
@@ -109,9 +140,10 @@ def _measured(tool: str, *options: str) -> dict[str, Any]:
 
 def block(found: dict[str, Any]) -> str:
     """The block of README.md, marks included."""
+    dates = sorted({row["date"] for row in found["rows"]})
     made = [
         BEGIN,
-        f"Measured on {found['date']} on {found['machine']}; minimum of {found['repeats']} "
+        f"Measured on {' and '.join(dates)} on {found['machine']}; minimum of {found['repeats']} "
         "interleaved repeats, process time. Time is that of `reference` in the plain layout "
         "divided by that of the profile; in brackets against `reference` with channels last, "
         "where layout is no gain. Memory is what is kept for the backward pass, of `reference` "
@@ -127,7 +159,7 @@ def block(found: dict[str, Any]) -> str:
         saved = plain["saved_MB"]
         kept = "" if saved is None else f", {saved:,.0f} MB"
         made.append(
-            f"| {each['label']}, batch {each['batch']} | `reference` | "
+            f"| {each['title']} | `reference` | "
             f"{plain['time_min_s']:.2f} s{kept} | {_tail(plain, last)}"
         )
         made.append(
@@ -169,7 +201,7 @@ def _fusion(rows: list[dict[str, Any]], machine: str) -> list[str]:
             r["time_min_s"] for r in (each["rows"][1], found["apart"], found["balanced"])
         )
         said.append(
-            f"{each['label']}, batch {each['batch']}: with every operation a call of its own, copies in "
+            f"{each['title']}: with every operation a call of its own, copies in "
             f"and out included, the generated kernels take {apart:.2f} s, {last / apart:.2f} times as fast as `reference` "
             f"with channels last; as whole cells {whole:.2f} s. So fusion gains a factor of "
             f"{apart / whole:.2f}, better kernels one of {last / apart:.2f}.",

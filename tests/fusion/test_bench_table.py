@@ -20,8 +20,8 @@ def row(profile, layout, seconds, kernels, saved):
 
 
 FIRST = {
-    "schema": 1, "machine": "a machine, 100 GFLOP/s", "date": "2000-01-01", "repeats": 5,
-    "rows": [{"label": "DARTS", "batch": 16, "rows": [
+    "schema": 3, "machine": "a machine, 100 GFLOP/s", "repeats": 5,
+    "rows": [{"title": "DARTS, batch 16", "date": "2000-01-01", "rows": [
         row("reference", "NCHW", 4.0, 12317, 1946.7),
         row("reference", "channels_last", 2.0, 12317, 1946.7),
         row("balanced", "channels_last", 1.0, 700, 400.0),
