@@ -11,7 +11,8 @@ import click
 
 from nasdsl.cli import given, ranks
 from nasdsl.cli.boundary import USAGE, Failure, guarded, say, warn
-from nasdsl.cli.running import pairs, shared
+from nasdsl.cli.kernels import prepare_kernels
+from nasdsl.cli.running import PROFILES, pairs, shared
 
 
 @click.command()
@@ -23,6 +24,8 @@ from nasdsl.cli.running import pairs, shared
 @click.option("--seed", type=click.IntRange(0), help="Another seed.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=False,
               help="Folder for this retraining; one that was begun goes on [default: RUN/retrain-N].")  # fmt: skip
+@click.option("--profile", type=click.Choice([p for p in PROFILES if "+" not in p]),
+              help="How the network runs, never what it computes [default: the run's own].")  # fmt: skip
 @ranks.options
 @shared
 @guarded
@@ -33,6 +36,7 @@ def retrain(
     changes: dict[str, str],
     seed: int | None,
     out: Path | None,
+    profile: str | None,
     nproc: int | None,
     max_restarts: int,
     batch_norm: str | None,
@@ -84,6 +88,7 @@ def retrain(
     torch.set_num_threads(threads or runs.threads_for(plan, world))
     options = runs.Options(
         device=device_of(device, world),
+        profile=profile or source.read("run.json").get("profile", PROFILES[0]),
         data_dir=data_dir,
         world=world,
         precision=precision,
@@ -119,6 +124,8 @@ def retrain(
             if world.writes:
                 stack.enter_context(held(folder.path))
         same_data(prepared, world)
+        if not world.several:
+            prepare_kernels(plan, options)
         progress = stack.enter_context(Progress(quiet=quiet or not world.writes))
         try:
             found = runs.retrain(plan, prepared, genotype, folder, options, progress, warn)

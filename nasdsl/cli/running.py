@@ -12,6 +12,7 @@ import click
 
 from nasdsl.cli import command_line, plugged, ranks
 from nasdsl.cli.boundary import USAGE, Failure, guarded, say, warn, width
+from nasdsl.cli.kernels import prepare_kernels
 
 #: Those of `nasdsl.fusion.profile`, which is not loaded for `--help`.
 PROFILES = ("balanced", "memory", "launch", "reference", "balanced+bf16", "compiled")
@@ -66,8 +67,8 @@ def shared(f: Any) -> Any:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Run folder [default: runs/…].")
 @click.option("--no-retrain", is_flag=True, help="Search only.")
-@click.option("--profile", type=click.Choice(PROFILES), help="How the supernet runs, never what it "
-              "computes; +bf16 stores what cells keep in half the bits, gradients are then inexact "
+@click.option("--profile", type=click.Choice(PROFILES), help="How networks run, never what they "
+              "compute; +bf16 stores what cells keep in half the bits, gradients are then inexact "
               "(`compile --explain`) [default: balanced; of a run folder: its own].")  # fmt: skip
 @click.option("--cuda-graph", is_flag=True,
               help="Record a step of the search as a CUDA graph and replay it.")  # fmt: skip
@@ -267,7 +268,7 @@ def _find_batch(plan: Any, prepared: Any, options: Any, limit: int | None, form:
     from nasdsl.training.environment import deterministic, on
     from nasdsl.training.largest import largest_batch
 
-    _prepare_kernels(plan, options)
+    prepare_kernels(plan, options)
     with deterministic(options.deterministic), on(options.device):
         found = largest_batch(runs.searching(plan, prepared, options), limit)
     command = command_line.again(
@@ -320,44 +321,6 @@ def _opened(plan: Any, prepared: Any, folder: Any, options: Any, accept_changes:
     return folder
 
 
-def _prepare_kernels(plan: Any, options: Any) -> None:
-    """Build what batches and generated cells need, with a line of progress; or say what is lost without."""
-    import torch
-
-    from nasdsl.fusion.compiled_cells import CompiledCells, unavailable
-    from nasdsl.fusion.generated_cells import GeneratedCells
-    from nasdsl.fusion.profile import profile
-    from nasdsl.kernels.batches import batches
-    from nasdsl.kernels.device.launch import available
-    from nasdsl.kernels.library import library
-    from nasdsl.kernels.toolchain import Missing
-    from nasdsl.training import run as runs
-
-    if options.search.casts and options.profile != runs.EMITTED:
-        say(
-            f"note: under {options.precision} cells run operator by operator, as profile "
-            f"{runs.EMITTED} has them"
-        )
-    passes = profile(options.runs_as).passes
-    device = torch.device(options.device).type
-    for each in passes:
-        reason = unavailable(each.backend, {device}) if isinstance(each, CompiledCells) else None
-        if reason is not None:
-            say(f"note: {reason}; cells run operator by operator")
-    if device == "cpu" and plan.space().supernet.inp.kind == "image":
-        batches(progress=say)  # without it batches are made by tensor operations
-    wanted = any(isinstance(each, GeneratedCells) for each in passes)
-    if not wanted or plan.space().supernet.inp.kind != "image":
-        return
-    if device == "cpu":
-        found: object = library(torch.float32, progress=say)
-    else:
-        # Kernels for CUDA are compiled as they are first launched.
-        found = available() if device == "cuda" else None
-    if isinstance(found, Missing):
-        say(f"note: {found.reason}; cells run operator by operator, slower and in more memory")
-
-
 def _carry_out(
     plan: Any, prepared: Any, folder: Any, options: Any, form: str, track: tuple[str, ...]
 ) -> None:
@@ -383,9 +346,9 @@ def _carry_out(
     # One of them builds what the others then find built.
     with options.world.together():
         if options.world.writes:
-            _prepare_kernels(plan, options)
+            prepare_kernels(plan, options)
     if not options.world.writes:
-        _prepare_kernels(plan, options)
+        prepare_kernels(plan, options)
     if options.runs_as != options.settled().profile:
         say(
             f"note: batch-norms are synchronised between operators, so the supernet runs under the "

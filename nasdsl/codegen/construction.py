@@ -23,6 +23,10 @@ def construction(module: nn.Module) -> str:
         "FoldedReduce": lambda m: (
             f"FoldedReduce({m.conv1.in_channels}, {2 * m.conv1.out_channels}, {m.pad})"
         ),
+        "Thinned": lambda m: (
+            f"Thinned({m.in_channels}, {m.out_channels}, 1, stride={m.stride}, "
+            f"bias={m.bias is not None})"
+        ),
         "Linear": lambda m: f"Linear({m.in_features}, {m.out_features}, bias={m.bias is not None})",
         "GlobalAverage": lambda m: "GlobalAverage()",
         "Zeros": lambda m: f"Zeros({m.shape})",

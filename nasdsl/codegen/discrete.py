@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, fx, nn
 
 from nasdsl.codegen.emit import NotExecutable, emit
+from nasdsl.fusion.plan import Plan, once
+from nasdsl.fusion.profile import Profile
+from nasdsl.fusion.profile import profile as profile_of
 from nasdsl.ir.cost import choices
 from nasdsl.ir.op import Varied
 from nasdsl.ir.rewrite import held
@@ -20,11 +23,21 @@ class Discrete(nn.Module):
     For training `net.train_step(x, keep)` gives logits and auxiliary logits (or None): `keep`
     maps each name in `droppable` to a drop-path mask `(n, 1, 1, 1)`, see `drop_path_masks`.
     The auxiliary head exists only with `aux=True`. Weights are drawn from `seed` alone.
+
+    `profile` says how it runs (see `nasdsl.fusion.profile`), never what it computes: the graphs of
+    every profile are over the same modules, with the same names and weights.
     """
 
     plain: fx.GraphModule
 
-    def __init__(self, network: Network, *, aux: bool = False, seed: int = 0) -> None:
+    def __init__(
+        self,
+        network: Network,
+        *,
+        aux: bool = False,
+        seed: int = 0,
+        profile: str | Profile = "reference",
+    ) -> None:
         super().__init__()
         open_ = [c.decision for _, c in choices(network)]
         open_ += [op.decisions[0] for op in held(network) if isinstance(op, Varied)]
@@ -36,6 +49,9 @@ class Discrete(nn.Module):
         self.network = network
         self.inp = network.inp
         self.has_aux = aux
+        self.profile = profile_of(profile)
+        #: Plans by the graph they are for; made when first needed, not children.
+        self._plans: dict[str, Plan] = {}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             full = emit(network, "discrete", drop_path=True, aux=aux)
@@ -46,15 +62,23 @@ class Discrete(nn.Module):
         self.droppable = full.droppable
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.plain(x)
+        result: Tensor = self.planned("plain")(x)
         return result
 
     def train_step(self, x: Tensor, keep: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         """Logits and auxiliary logits under drop-path masks."""
+        graph = self.planned("training_graph")
         if self.has_aux:
-            logits, aux = self.training_graph(x, keep)
+            logits, aux = graph(x, keep)
             return logits, aux
-        return self.training_graph(x, keep), None
+        return graph(x, keep), None
+
+    def planned(self, which: str) -> fx.GraphModule:
+        """The graph that runs under the profile, for `plain` or `training_graph`."""
+        reference: fx.GraphModule = getattr(self, which)
+        if not self.profile.passes:
+            return reference
+        return once(self._plans, which, reference, self.profile).module
 
     def drop_path_masks(
         self, batch: int, probability: float, generator: torch.Generator, like: Tensor

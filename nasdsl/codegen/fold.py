@@ -26,9 +26,9 @@ from nasdsl.codegen.supernet import Supernet
 from nasdsl.fusion.rewriting import Refusal, hooked
 from nasdsl.ir.op import Prim
 from nasdsl.ir.shape import Shape
-from nasdsl.ops.conv import FactorizedReduce, FoldedReduce, Linear
+from nasdsl.ops.conv import FactorizedReduce, FoldedReduce, Linear, Thinned
 
-_DENSE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, Linear)
+_DENSE = (nn.Conv1d, nn.Conv2d, Thinned, nn.Conv3d, Linear)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 

@@ -23,6 +23,7 @@ from nasdsl.codegen.discrete import Discrete
 from nasdsl.codegen.fold import Folded
 from nasdsl.codegen.part import Part
 from nasdsl.codegen.supernet import Supernet, annotated
+from nasdsl.ops.conv import FactorizedReduce, FoldedReduce, Thinned, pointwise
 from nasdsl.ops.plain import zeros_beside
 
 _HEAD = '''"""{title}
@@ -208,7 +209,11 @@ def _write(
 def _network(graph: fx.GraphModule, name: str, arguments: str) -> str:
     """Source of our own modules, a class that holds all modules, and its forward."""
     used = {type(m) for m in graph.modules() if own(m)}
+    if used & {FactorizedReduce, FoldedReduce}:
+        used.add(Thinned)
     parts = [inspect.getsource(kind) for kind in sorted(used, key=lambda kind: kind.__name__)]
+    if Thinned in used:
+        parts.append(inspect.getsource(pointwise))
     forward = annotated(graph)
     if "nasdsl_ops_plain_zeros_beside" in forward:
         # Values of the forward are called `zeros_beside`: the function takes another name.

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from nasdsl.codegen.emit import Emitted, NotExecutable, Slot, emit
 from nasdsl.fusion.collector import resting
 from nasdsl.fusion.generated.known import Known
-from nasdsl.fusion.plan import Plan, plan, share
+from nasdsl.fusion.plan import Plan, once
 from nasdsl.fusion.profile import Profile
 from nasdsl.fusion.profile import profile as profile_of
 from nasdsl.ir.cost import choices
@@ -226,14 +226,7 @@ class Supernet(nn.Module):
         reference = self.graph if which == "graph" else self.masked
         if reference is None:
             raise ValueError("this supernet was made without drop-path")
-        found = self._plans.get(which)
-        if found is None:
-            with resting():
-                found = self._plans[which] = plan(reference, self.profile, self._known)
-        if found.module is not reference:
-            # A copy of the supernet has modules of its own.
-            share(found.module, reference)
-        return found
+        return once(self._plans, which, reference, self.profile, self._known)
 
     def replan(self) -> None:
         """Plan anew when next used: modules have been put in the place of others."""

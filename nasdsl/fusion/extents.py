@@ -44,7 +44,7 @@ def images(work: Work) -> Mapping[fx.Node, Image]:
 def _image(work: Work, node: fx.Node, known: Mapping[fx.Node, Image]) -> Image | None:
     if node.op == "call_module":
         module: Any = work.module(node)
-        if type(module) is not nn.Conv2d or isinstance(module.padding, str):
+        if not isinstance(module, nn.Conv2d) or isinstance(module.padding, str):
             return None
         x = _extent(node.args[0], known)
         how = (module.kernel_size, module.stride, module.padding, module.dilation)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import fx, nn
 
+from nasdsl.fusion.collector import resting
 from nasdsl.fusion.generated.known import Known
 from nasdsl.fusion.profile import Profile
 from nasdsl.fusion.rewriting import Rebuilding, Refusal, Work, impure
@@ -73,6 +74,24 @@ def plan(reference: fx.GraphModule, profile: Profile, known: Known | None = None
         return Plan(profile=profile, module=reference, steps=tuple(steps))
     module = over(reference, work.graph, profile.name)
     return Plan(profile=profile, module=module, steps=tuple(steps))
+
+
+def once(
+    plans: dict[str, Plan],
+    which: str,
+    reference: fx.GraphModule,
+    profile: Profile,
+    known: Known | None = None,
+) -> Plan:
+    """The plan of one of a network's graphs, from `plans` or made and put there."""
+    found = plans.get(which)
+    if found is None:
+        with resting():
+            found = plans[which] = plan(reference, profile, known)
+    if found.module is not reference:
+        # A copy of the network has modules of its own.
+        share(found.module, reference)
+    return found
 
 
 def copied(graph: fx.Graph) -> fx.Graph:

@@ -19,8 +19,31 @@ def _rank(shape: Shape) -> int:
     return RANK[shape.kind]
 
 
+class Thinned(nn.Conv2d):
+    """A pointwise convolution with a stride, as one without on the pixels that it reads.
+
+    For fewer than eight channels: there the gradient by the weights, with channels last, writes
+    beyond its memory on processors with AVX2 and no AVX-512
+    (https://github.com/uxlfoundation/oneDNN/issues/6035, torch 2.13).
+    """
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        rows, columns = self.stride
+        return F.conv2d(input[:, :, ::rows, ::columns], weight, bias)
+
+
+def pointwise(c_in: int, c_out: int, stride: tuple[int, int], *, bias: bool) -> nn.Conv2d:
+    """A 1x1 convolution that torch computes without harm."""
+    kind = Thinned if c_in < 8 and stride != (1, 1) else nn.Conv2d
+    return kind(c_in, c_out, 1, stride=stride, bias=bias)
+
+
 def convolution(prim: Prim) -> nn.Module:
     """`conv(kernel, out, stride, dilation, pad, groups, bias)`."""
+    thin = prim.integers("kernel") == (1, 1) and prim.integers("pad") == (0, 0)
+    if thin and prim.integer("groups") == 1:
+        stride: Any = prim.integers("stride")
+        return pointwise(prim.inp.channels, prim.out.channels, stride, bias=bool(prim.get("bias")))
     return _CONV[_rank(prim.inp)](
         prim.inp.channels,
         prim.out.channels,
@@ -87,8 +110,8 @@ class FactorizedReduce(nn.Module):
         self, c_in: int, c_out: int, pad: tuple[int, int], *, bias: bool, affine: bool
     ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(c_in, c_out // 2, 1, stride=2, bias=bias)
-        self.conv2 = nn.Conv2d(c_in, c_out // 2, 1, stride=2, bias=bias)
+        self.conv1 = pointwise(c_in, c_out // 2, (2, 2), bias=bias)
+        self.conv2 = pointwise(c_in, c_out // 2, (2, 2), bias=bias)
         self.bn = nn.BatchNorm2d(c_out, affine=affine)
         self.pad = pad
 
@@ -105,8 +128,8 @@ class FoldedReduce(nn.Module):
 
     def __init__(self, c_in: int, c_out: int, pad: tuple[int, int]) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(c_in, c_out // 2, 1, stride=2)
-        self.conv2 = nn.Conv2d(c_in, c_out // 2, 1, stride=2)
+        self.conv1 = pointwise(c_in, c_out // 2, (2, 2), bias=True)
+        self.conv2 = pointwise(c_in, c_out // 2, (2, 2), bias=True)
         self.pad = pad
 
     def forward(self, x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasdsl.codegen.discrete import Discrete
+from nasdsl.fusion.profile import Profile
 from nasdsl.ir.config import Settings
 from nasdsl.ir.space import Network
 from nasdsl.oneshot import optimizers
@@ -24,6 +25,7 @@ from nasdsl.oneshot.session import Clock
 from nasdsl.training import checkpoint
 from nasdsl.training.data.batches import Evaluation, Stream, derived_generator, derived_seed
 from nasdsl.training.data.inputs import Inputs, pipeline
+from nasdsl.training.fused import trains_under
 from nasdsl.training.layout import Laid, layout_for
 from nasdsl.training.operations import reseed, seed_operations
 from nasdsl.training.task import State
@@ -33,6 +35,7 @@ class Retrain:
     """The training of a discrete network as a task of the loop.
 
     The auxiliary head is built when the settings have `aux` and the network has a place for it.
+    `profile` is asked for; `trains_under` says what the network runs under.
     """
 
     name = "retrain"
@@ -48,16 +51,26 @@ class Retrain:
         device: str,
         world: World = ALONE,
         numerics: Numerics = PLAIN,
+        profile: str | Profile = "reference",
     ) -> None:
         self.settings, self.inputs, self.world = settings, inputs, world
         self.device = torch.device(device)
         self.numerics = numerics
         self.scaler = Scaler(self.device) if numerics.scales else None
         self.aux = float(settings.get("aux") or 0)
+        self.epochs = int(settings.get("epochs"))
         self.net = Discrete(
             network,
             aux=self.aux > 0 and network.aux is not None,
             seed=derived_seed(seed, "retrain.weights"),
+            profile=trains_under(
+                profile,
+                network,
+                self.epochs * len(inputs.parts.retrain_train),
+                device=self.device,
+                numerics=numerics,
+                world=world,
+            ),
         )
         self.layout = layout_for(network, self.device)
         self.net.to(device=self.device, memory_format=self.layout)  # type: ignore[call-overload]
@@ -71,7 +84,6 @@ class Retrain:
             augment=pipeline(settings.get("augment")),
             world=world,
         )
-        self.epochs = int(settings.get("epochs"))
         self.finished = False
         self.weights = dict(self.net.named_parameters())
         self.optimizer = optimizers.build(

@@ -56,7 +56,7 @@ class Options:
     """
 
     device: str = "cpu"
-    #: How the supernet runs, see `nasdsl.fusion.profile`.
+    #: How networks run, see `nasdsl.fusion.profile`.
     profile: str = "balanced"
     data_dir: Path | None = None
     retrain: bool = True
@@ -368,6 +368,7 @@ def searching(plan: Plan, prepared: inputs.Inputs, options: Options) -> Search |
             limits=plan.limits(),
             world=options.world,
             numerics=options.training(plan.train),
+            profile=options.profile,
         )
     return Search(
         space,
@@ -460,6 +461,7 @@ def retrain(
                 device=options.device,
                 world=world,
                 numerics=options.training(plan.train),
+                profile=options.profile,
             )
         drive(
             task, folder=place, watch=watch, wall_limit=options.wall_limit, tell=tell, world=world

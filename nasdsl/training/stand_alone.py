@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from nasdsl.fusion.profile import Profile
 from nasdsl.ir.config import Component, Settings
 from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype, loads
@@ -59,9 +60,10 @@ class StandAlone:
         limits: Limits | None = None,
         world: World = ALONE,
         numerics: Numerics = PLAIN,
+        profile: str | Profile = "reference",
     ) -> None:
         self.space, self.recipe, self.seed, self.device = space, recipe, seed, device
-        self.world, self.numerics = world, numerics
+        self.world, self.numerics, self.profile = world, numerics, profile
         self.limits = limits or Limits(space, lambda g: resolve(space.target, g))
         parts = inputs.parts
         self.inputs = replace(
@@ -127,6 +129,7 @@ class StandAlone:
             device=self.device,
             world=self.world,
             numerics=self.numerics,
+            profile=self.profile,
         )
         self.current, self.done = (genotype, epochs, task), 0
 

@@ -14,7 +14,7 @@ from generated_pairs import assert_same, batch, mixes, pair, step
 from small_networks import small
 from spaces_for_tests import bundled_space, images
 
-from nasdsl.cli.running import _prepare_kernels
+from nasdsl.cli.kernels import prepare_kernels
 from nasdsl.codegen.supernet import Supernet
 from nasdsl.fusion.device.job import TritonKernels
 from nasdsl.fusion.generated.region import ACTS
@@ -184,11 +184,11 @@ def test_without_triton_a_run_on_cuda_says_what_is_lost(without_triton, capsys):
     network = SimpleNamespace(supernet=SimpleNamespace(inp=SimpleNamespace(kind="image")))
     plan = SimpleNamespace(space=lambda: network)
     with click.Context(click.Command("run")):
-        _prepare_kernels(plan, Options(profile="balanced", device="cuda:1"))
+        prepare_kernels(plan, Options(profile="balanced", device="cuda:1"))
     said = capsys.readouterr().err
     assert "no Triton" in said and "slower and in more memory" in said
     with click.Context(click.Command("run")):
-        _prepare_kernels(plan, Options(profile="reference", device="cuda:1"))
+        prepare_kernels(plan, Options(profile="reference", device="cuda:1"))
     assert not capsys.readouterr().err
 
 

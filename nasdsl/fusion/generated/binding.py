@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from nasdsl.fusion.generated.region import Region
+from nasdsl.ops.conv import Thinned
 
 #: Modules whose parameters a region reads; others, or hooks, say that somebody changed them.
-_PLAIN = (nn.Conv2d, nn.BatchNorm2d)
+_PLAIN = (nn.Conv2d, Thinned, nn.BatchNorm2d)
 
 
 @dataclass(frozen=True, slots=True)
