@@ -72,6 +72,11 @@ suite pair extends both {
   retrain = [short]
 }
 
+suite one extends every {
+  recipes = [soft]
+  seeds   = [0]
+}
+
 suite after extends both {
   spaces  = [tiny]
   recipes = grid(soft, rate = [0.01, 0.1])
