@@ -52,7 +52,7 @@ def children(pid):
 def kill(process, rng):
     """Kill -9 of the suite, of one of its cells, or of everything at once; what was killed."""
     cells = children(process.pid)
-    what = rng.choice(("suite", "cell", "all"))
+    what = rng.choice(("suite", "cell", "all")) if cells else "suite"
     victims = {"suite": [process.pid], "cell": rng.sample(cells, min(1, len(cells)))}
     for pid in victims.get(what, [process.pid, *cells]):
         with contextlib.suppress(ProcessLookupError):
@@ -69,16 +69,19 @@ def content(out):
         store.close()
 
 
-def killed(spec, out, suite, kills, seed, more=(), seconds=(1.0, 8.0)):
-    """Run a suite and kill at random, so many times; it is started again when it is dead."""
+def killed(spec, out, suite, kills, seed, longest, more=()):
+    """Run a suite and kill at random, after `longest` seconds at most; begin again what is dead.
+
+    How often what was killed.
+    """
     rng = random.Random(seed)
     done = Counter()
     process = start(spec, out, suite, "-j", 2, *more)
     try:
-        for _ in range(kills):
-            time.sleep(rng.uniform(*seconds))
-            if process.poll() is None:
-                done[kill(process, rng)] += 1
+        while sum(done.values()) < kills:
+            time.sleep(rng.uniform(0.1, 1.0) * longest)
+            assert process.poll() is None, f"the suite ended before all kills: {done}"
+            done[kill(process, rng)] += 1
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(0.3)
             if process.poll() is not None:
@@ -111,16 +114,18 @@ def compare(clean, out):
 
 
 def clean_run(spec, tmp_path, suite):
-    clean = tmp_path / "clean"
+    """The folder of a run in one process, and how many seconds it took."""
+    clean, began = tmp_path / "clean", time.monotonic()
     assert start(spec, clean, suite, "--inline").wait(600) == 0
-    return clean
+    return clean, time.monotonic() - began
 
 
 def test_killed_and_begun_again(spec, tmp_path):
-    clean = clean_run(spec, tmp_path, "one")
-    killed(spec, tmp_path / "out", "one", 2, seed=1, more=("--retries", 9), seconds=(2.0, 5.0))
-    assert start(spec, tmp_path / "out", "one", "--retries", 9).wait(300) == 0
-    compare(clean, tmp_path / "out")
+    clean, seconds = clean_run(spec, tmp_path, "one")
+    out, more = tmp_path / "out", ("--retries", 9)
+    killed(spec, out, "one", 2, seed=1, longest=0.8 * seconds, more=more)
+    assert start(spec, out, "one", *more).wait(300) == 0
+    compare(clean, out)
 
 
 @pytest.mark.slow
@@ -128,12 +133,11 @@ def test_killed_and_begun_again(spec, tmp_path):
 def test_killed_ten_times_at_random_the_end_is_the_same(kind, spec, tmp_path, request):
     """Ten kills of the suite, its cells or all; two workers on one store finish it."""
     where = () if kind == "sqlite" else ("--store", request.getfixturevalue("database"))
-    clean = clean_run(spec, tmp_path, "every")
+    clean, seconds = clean_run(spec, tmp_path, "every")
     out, more = tmp_path / "out", ("--retries", 20, *where)
-    done = killed(spec, out, "every", 10, seed=4, more=more)
-    assert sum(done.values()) == 10, done
+    killed(spec, out, "every", 10, seed=4, longest=0.4 * seconds, more=more)
     workers = [start(spec, out, "every", *more) for _ in range(2)]
-    assert [w.wait(timeout=400) for w in workers] == [0, 0]
+    assert [w.wait(timeout=600) for w in workers] == [0, 0]
     events = compare(clean, out)
     assert "lost" in {what for _, what in events}
 
@@ -141,7 +145,7 @@ def test_killed_ten_times_at_random_the_end_is_the_same(kind, spec, tmp_path, re
 @pytest.mark.slow
 def test_two_machines_share_a_server(spec, tmp_path, database):
     """Two workers with a folder each, as on two machines, on one store."""
-    clean = clean_run(spec, tmp_path, "every")
+    clean, _ = clean_run(spec, tmp_path, "every")
     workers = [start(spec, tmp_path / n, "every", "--store", database) for n in "ab"]
     assert [w.wait(timeout=400) for w in workers] == [0, 0]
     (a, _), (b, events) = content(clean), content(tmp_path / "a")
@@ -153,7 +157,7 @@ def test_two_machines_share_a_server(spec, tmp_path, database):
 
 @pytest.mark.slow
 def test_a_suite_that_is_asked_to_stop_goes_on(spec, tmp_path):
-    clean = clean_run(spec, tmp_path, "one")
+    clean, _ = clean_run(spec, tmp_path, "one")
     out = tmp_path / "out"
     process = start(spec, out, "one")
     time.sleep(5)
