@@ -73,10 +73,25 @@ def test_tasks_of_ray_give_the_same(made, clean, monkeypatch):
     pytest.importorskip("ray", reason="ray is not installed")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     held = made("ray")
-    with pytest.raises(SuiteError, match="a cell asks for 1e.06 of CPU, this machine has"):
-        RayTasks(held, MEANS, LIMITS, Resources(cpus=10**6))
     assert run(held, RayTasks(held, MEANS, LIMITS, Resources(cpus=1))) == clean
     assert all("epoch" in held.log(digest).read_text() for digest, _, _ in clean[0])
+
+
+def test_what_this_machine_never_gives_is_not_waited_for(made, monkeypatch):
+    ray = pytest.importorskip("ray", reason="ray is not installed")
+    begun = []
+    monkeypatch.setattr(ray, "init", lambda **given: begun.append(given))
+    monkeypatch.setattr(ray, "shutdown", begun.clear)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0, "memory": 2.0**31})
+    for asked, told in (
+        (Resources(cpus=3), "a cell asks for 3 of CPU, this machine has 2"),
+        (Resources(gpus=0.5), "a cell asks for 0.5 of GPU, this machine has 0"),
+    ):
+        with pytest.raises(SuiteError, match=told):
+            RayTasks(made("never"), MEANS, LIMITS, asked)
+        assert not begun  # the cluster that was started is ended
+    RayTasks(made("never"), MEANS, LIMITS, Resources(gpus=1), "auto")
+    assert begun == [{"address": "auto", "log_to_driver": False, "logging_level": "error"}]
 
 
 # ---- Slurm: its programs are played by scripts, so that what submitit asks of them is seen
@@ -98,14 +113,13 @@ elif name == "srun":
     command = [a for a in sys.argv[1:]]
     first = next(i for i, a in enumerate(command) if a == {python!r})
     os.execv(command[first], command[first:])
-elif name == "sacct":
-    print("JobID|State|NodeList")
-    known = [a for a in sys.argv if (base / f"{{a}}.pid").exists()]
-    for j in known:
+elif name == "squeue":
+    asked = next(a for a in sys.argv if a.startswith("--jobs="))[7:].split(",")
+    for j in (a for a in asked if (base / f"{{a}}.pid").exists()):
         pid = (base / f"{{j}}.pid").read_text()
         state = pathlib.Path(f"/proc/{{pid}}/stat")
         dead = not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
-        print(f"{{j}}|{{'CANCELLED' if dead else 'RUNNING'}}|here")
+        print(j, "CANCELLED" if dead else "RUNNING")
 elif name == "scancel":
     os.killpg(int((base / f"{{sys.argv[-1]}}.pid").read_text()), 15)
 """
@@ -121,7 +135,7 @@ def played(tmp_path, monkeypatch):
     first = 100 * next(_numbers)  # submitit remembers numbers of jobs for as long as it is loaded
     base.mkdir()
     programs.mkdir()
-    for name in ("sbatch", "srun", "sacct", "scancel"):
+    for name in ("sbatch", "srun", "squeue", "scancel"):
         place = programs / name
         place.write_text(PLAYED.format(python=sys.executable, base=str(base), first=first))
         place.chmod(place.stat().st_mode | stat.S_IXUSR)
@@ -237,6 +251,33 @@ def test_a_worker_that_was_killed_finds_its_jobs_again(made, played, monkeypatch
     assert played.submitted() == 2
     third.stop()
     until(lambda: third.ended())
+
+
+def test_a_queue_that_does_not_answer_ends_nothing(made, played, monkeypatch):
+    held = made("deaf")
+    waiting(monkeypatch)
+    doer = slurm.Slurm(held, MEANS, LIMITS, Resources(), {})
+    store = held.open()
+    task = store.task(store.claim("elsewhere:1:1"))
+    store.close()
+    doer.start(task)
+    until(lambda: "waiting" in said(held))
+    queue = played.base.parent / "bin/squeue"
+    text = queue.read_text()
+    queue.write_text("#!/bin/sh\necho 'slurm_load_jobs error: Unable to contact' >&2\nexit 1\n")
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        assert doer.ended() == []
+        time.sleep(0.1)
+    # One that the queue has forgotten is over.
+    queue.write_text(
+        "#!/bin/sh\necho 'slurm_load_jobs error: Invalid job id specified' >&2\nexit 1\n"
+    )
+    found = []
+    until(lambda: found.extend(doer.ended()) or found)
+    assert "ended without an answer (gone from the queue)" in found[0].error
+    queue.write_text(text)
+    os.killpg(played.pid(0), signal.SIGKILL)
 
 
 def test_what_sbatch_says_is_said(made, played):

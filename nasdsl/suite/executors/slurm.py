@@ -36,7 +36,12 @@ SOON = 3.0
 LATE = 10.0
 #: Seconds that a job has beyond the time limit of its cell: that ends first, with a checkpoint.
 _MARGIN = 180.0
-_OVER = ("CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT")
+_GONE = "gone from the queue"
+#: How the states of jobs begin that are over, those of submitit's own jobs among them.
+_OVER = (
+    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
+    "PREEMPTED", "REVOKED", "TIMEOUT", _GONE, "FINISHED", "INTERRUPTED", "NO PROCESS",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -44,6 +49,7 @@ class _Job:
     job: Any
     file: Path
     over: float | None = None
+    state: str = ""
 
 
 class Slurm:
@@ -136,30 +142,38 @@ class Slurm:
                 return None
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        job: Any = self.submitit.SlurmJob(folder=self.executor.folder, job_id=number)
         file = self.folder.jobs / name
-        if file.exists() or self._over(job):
+        states = _queue([number])
+        if file.exists() or (states is not None and states.get(number, _GONE).startswith(_OVER)):
             return None
-        return _Job(job, file)
+        return _Job(self.submitit.SlurmJob(folder=self.executor.folder, job_id=number), file)
 
     def ended(self) -> list[Ended]:
         """See Executor."""
         found, self.known = self.known, []
         now = time.monotonic()
-        ask = bool(self.running) and now - self.looked > (SOON if self.stopping else LOOK)
-        if ask:
+        if self.running and now - self.looked > (SOON if self.stopping else LOOK):
             self.looked = now
-            next(iter(self.running.values())).job.done(force_check=True)  # asks about all at once
+            self._look(now)
         for digest, one in list(self.running.items()):
             attended = answered(one.file)
-            if attended is None:
-                if ask and one.over is None and self._over(one.job):
-                    one.over = now
-                if one.over is None or now - one.over < LATE:
-                    continue
+            if attended is None and (one.over is None or now - one.over < LATE):
+                continue
             del self.running[digest]
             found.append(self._ended(digest, one, attended))
         return found
+
+    def _look(self, now: float) -> None:
+        """Note which jobs are over, as far as can be told."""
+        if self.cluster != "slurm":
+            states = {one.job.job_id: str(one.job.state) for one in self.running.values()}
+        elif (asked := _queue([one.job.job_id for one in self.running.values()])) is None:
+            return
+        else:
+            states = asked
+        for one in self.running.values():
+            one.state = states.get(one.job.job_id, _GONE)
+            one.over = (one.over or now) if one.state.startswith(_OVER) else None
 
     def _ended(self, digest: str, one: _Job, attended: Attended | None) -> Ended:
         if attended is not None:
@@ -168,14 +182,8 @@ class Slurm:
             return Ended(digest=digest)
         said = last(self.folder.log(digest))
         why = f"; the last it said: {said}" if said else f"; see {self.folder.jobs}"
-        error = f"job {one.job.job_id} ended without an answer ({one.job.state}){why}"
+        error = f"job {one.job.job_id} ended without an answer ({one.state}){why}"
         return Ended(digest=digest, error=error)
-
-    def _over(self, job: Any) -> bool:
-        """Whether a job has ended, as far as Slurm tells."""
-        if job.done():
-            return True
-        return job.state == "UNKNOWN" and self.cluster == "slurm" and _forgotten(job.job_id)
 
     def busy(self) -> bool:
         """See Executor."""
@@ -192,15 +200,20 @@ class Slurm:
         """Nothing is held."""
 
 
-def _forgotten(number: str) -> bool:
-    """Whether the queue does not know a job any more: where Slurm keeps no accounts, it alone does."""
+def _queue(numbers: list[str]) -> dict[str, str] | None:
+    """The states of jobs that the queue knows, by number; None where it could not be asked.
+
+    Asked rather than the accounts, which not every cluster keeps; the queue forgets a job some
+    minutes after its end.
+    """
     try:
         found = subprocess.run(
-            ["squeue", "--noheader", "--states=all", "--format=%T", f"--jobs={number}"],
+            ["squeue", "--noheader", "--states=all", "--format=%i %T", f"--jobs={','.join(numbers)}"],
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
-        return False
-    if found.returncode:
-        return "Invalid job id" in found.stderr
-    return found.stdout.strip().startswith(_OVER)
+        return None
+    if found.returncode and "Invalid job id" not in found.stderr:
+        return None
+    lines = [line.split() for line in found.stdout.splitlines()]
+    return {line[0]: line[1] for line in lines if len(line) == 2}
