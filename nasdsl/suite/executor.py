@@ -84,19 +84,20 @@ def run(
     worker = worker_name()
     held: set[str] = set()
 
-    def settle() -> bool:
+    def settle(tell: Callable[[Stored], None] | None = None) -> bool:
         found = executor.ended()
         for e in found:
             _settle(store, worker, e, limits)
             held.discard(e.digest)
-            tell(store.get(e.digest))
+            if tell is not None:
+                tell(store.get(e.digest))
         return bool(found)
 
     with listening() as request, _beating(store, worker, held):
         pause, look = _PAUSES[0], 0.0
         try:
             while not request.stop:
-                if settle():
+                if settle(tell):
                     pause, look = _PAUSES[0], 0.0
                 if not executor.room() or time.monotonic() < look:
                     time.sleep(_PAUSES[0])

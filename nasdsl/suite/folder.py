@@ -49,7 +49,7 @@ class SuiteFolder:
 
     def cell(self, digest: str) -> Path:
         """The run folder of a cell."""
-        return self.path / "cells" / digest
+        return self.path / "cells" / _checked(digest)
 
     def outcome(self, digest: str) -> dict[str, Any] | None:
         """The result of a cell, where an attempt came to its end."""
@@ -58,7 +58,7 @@ class SuiteFolder:
 
     def log(self, digest: str) -> Path:
         """Where the process of a cell writes what it says."""
-        return self.path / "logs" / f"{digest}.txt"
+        return self.path / "logs" / f"{_checked(digest)}.txt"
 
     @property
     def jobs(self) -> Path:
@@ -70,7 +70,7 @@ class SuiteFolder:
         made = {
             "cell": task.cell.plain(), "attempt": task.attempt, "before": dict(task.before),
         }  # fmt: skip
-        place = self.path / "tasks" / f"{task.cell.digest}.json"
+        place = self.path / "tasks" / f"{_checked(task.cell.digest)}.json"
         place.parent.mkdir(parents=True, exist_ok=True)
         disk.write(place, (json.dumps(made, indent=1) + "\n").encode("utf-8"))
 
@@ -109,6 +109,13 @@ class SuiteFolder:
         """The file the suite was declared in, from the texts that are kept."""
         stored = self.files.read("sources.json")
         return restored(self.files, stored, run_plugins=run_plugins)["suite"].loaded
+
+
+def _checked(digest: str) -> str:
+    """A digest as the name of a file: a database that others write to may say anything."""
+    if not (digest.isascii() and digest.isalnum()):
+        raise SuiteError(f"`{digest}` is no digest of a cell")
+    return digest
 
 
 def is_suite(path: Path) -> bool:

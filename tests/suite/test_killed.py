@@ -162,7 +162,9 @@ def test_a_suite_that_is_asked_to_stop_goes_on(spec, tmp_path):
     clean, _ = clean_run(spec, tmp_path, "one")
     out = tmp_path / "out"
     process = start(spec, out, "one")
-    time.sleep(5)
+    while not children(process.pid):
+        time.sleep(0.05)
+    time.sleep(1)
     process.terminate()
     assert process.wait(60) == 130
     cells, events = content(out)

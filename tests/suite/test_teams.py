@@ -9,6 +9,7 @@ import tiny
 from click.testing import CliRunner
 
 from nasdsl.cli.main import cli
+from nasdsl.suite.errors import SuiteError
 from nasdsl.suite.folder import SuiteFolder
 from nasdsl.suite.postgres import Postgres
 
@@ -93,6 +94,15 @@ def test_plugins_of_others_are_not_run_unseen(spec, database, tmp_path):
     refused = nasdsl("suite", "run", "--store", database, "-o", tmp_path / "b", code=1)
     assert "has plugins (evil.py), which are code" in refused.output
     assert not (tmp_path / "b").exists()
+
+
+def test_names_of_others_stay_in_the_folder(tmp_path):
+    held = SuiteFolder(tmp_path)
+    for digest in ("../x", "/etc/x", "a/b", "", ".", "a.b"):
+        for path in (held.cell, held.log):
+            with pytest.raises(SuiteError, match="is no digest of a cell"):
+                path(digest)
+    assert held.cell("0a1f").parent == tmp_path / "cells"
 
 
 def test_what_does_not_fit_is_said(spec, tmp_path, missing):
