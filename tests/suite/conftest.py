@@ -1,4 +1,4 @@
-"""A PostgreSQL server for all tests of a process, and stores in it and in a file."""
+"""A PostgreSQL server for all tests of a process, stores in it and in a file; small suites."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import sys
 
 import postgres_server
 import pytest
+import tiny
 
+from nasdsl import driver
+from nasdsl.suite import declaration, folder, planning
 from nasdsl.suite.postgres import Postgres
 from nasdsl.suite.sqlite import Sqlite
 from nasdsl.suite.store import Store
@@ -49,3 +52,13 @@ def connect(request, tmp_path):
 def missing(monkeypatch):
     """Makes a package one that is not installed."""
     return lambda name: monkeypatch.setitem(sys.modules, name, None)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Makes a folder of the smallest suite: a search and a retraining."""
+    base = tmp_path_factory.mktemp("suites")
+    (base / "tiny.nas").write_text(tiny.TEXT)
+    loaded = driver.load(base / "tiny.nas")
+    planned = planning.plan(loaded, declaration.declared(loaded, "one"))
+    return lambda name: folder.create(base / name, loaded, planned)
