@@ -144,7 +144,7 @@ def block(found: dict[str, Any]) -> str:
     made = [
         BEGIN,
         f"Measured on {' and '.join(dates)} on {found['machine']}; minimum of {found['repeats']} "
-        "interleaved repeats, process time. Time is that of `reference` in the plain layout "
+        "interleaved repeats or more, process time. Time is that of `reference` in the plain layout "
         "divided by that of the profile; in brackets against `reference` with channels last, "
         "where layout is no gain. Memory is what is kept for the backward pass, of `reference` "
         "divided by that of the profile. Error is that of the worst gradient in float32 against "
