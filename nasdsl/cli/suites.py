@@ -14,7 +14,8 @@ from nasdsl.cli.running import pairs
 
 if TYPE_CHECKING:
     from nasdsl.suite.planning import SuitePlan
-    from nasdsl.suite.statistics.results import Results
+    from nasdsl.suite.statistics.factors import Factor
+    from nasdsl.suite.statistics.results import Results, Summary
 
 
 @click.group()
@@ -42,8 +43,6 @@ def _planned(source: str, name: str | None) -> tuple[Any, SuitePlan]:
 
     loaded = plugged.load(source)
     declared = declaration.declared(loaded, declaration.suite_name(loaded, name))
-    for entry in declared.unread:
-        say(f"note: `report` names {entry}, which this version does not compute")
     return loaded, planning.plan(loaded, declared)
 
 
@@ -209,44 +208,72 @@ def _print_epoch(moment: Any) -> None:
         click.echo(f"{moment.task} epoch {moment.epoch + 1}/{moment.epochs}  {note(moment.record)}")
 
 
-def results_of(source: Path, columns: dict[str, str]) -> Results:
-    """Results of a CSV table or of the folder of a suite. Raises StatisticsError, SuiteError."""
+def results_options(f: Any) -> Any:
+    """How results are read and summed up; shared by the commands that show them."""
+    for option in (
+        click.option("--column", "columns", multiple=True, callback=pairs, metavar="WHAT=NAME",
+                     help="Of a CSV: which column is the optimizer, benchmark (A+B for two "
+                     "together), setting, seed or value, where it is not seen from its name."),
+        click.option("--measure", help="Of a suite: another measure of its runs, as `test.loss`."),
+        click.option("--best/--mean", "best", default=None,
+                     help="Compare the best of the settings, labelled so, or their mean [default: "
+                     "as the suite says, else the mean]."),
+        click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True),
+                     default=0.05, show_default=True, help="What counts as significant."),
+    ):  # fmt: skip
+        f = option(f)
+    return f
+
+
+def read_results(
+    source: Path, columns: dict[str, str], measure: str | None, best: bool | None
+) -> tuple[Results, Summary, list[Factor]]:
+    """Results of a CSV table or of the folder of a suite, how they are summed up, and the factors
+    that the suite asks for. Raises StatisticsError, SuiteError.
+    """
     from nasdsl.suite import table
     from nasdsl.suite.folder import SuiteFolder
-    from nasdsl.suite.outcome import results_of
+    from nasdsl.suite.outcome import factors_of, results_of
 
     if source.is_dir():
         if columns:
             raise Failure("--column is for a CSV table", 2)
         kept = SuiteFolder(source)
-        return results_of(kept.about(), kept.open().all())
+        about = kept.about(measure)
+        stored = kept.open().all()
+        wanted = about["best"] if best is None else best
+        found = results_of(about, stored)
+        return found, "best" if wanted else "mean", factors_of(about, stored)
+    if measure is not None:
+        raise Failure("--measure is for a suite; --column value=NAME names that of a CSV table", 2)
     unknown = sorted(set(columns) - set(table.NAMES))
     if unknown:
         raise Failure(f"--column {unknown[0]}: it is one of {', '.join(table.NAMES)}", 2)
-    return table.read(source, columns)
+    return table.read(source, columns), "best" if best else "mean", []
 
 
 @suite.command()
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
-@click.option("--column", "columns", multiple=True, callback=pairs, metavar="WHAT=NAME",
-              help="Of a CSV: which column is the optimizer, benchmark (A+B for two together), "
-              "setting, seed or value, where it is not seen from its name.")  # fmt: skip
-@click.option("--best", is_flag=True, help="Compare the best of the settings, labelled so.")
-@click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05,
-              show_default=True, help="What counts as significant.")  # fmt: skip
+@results_options
 @click.option("--csv", "csv", type=click.Path(path_type=Path), help="Write the results there.")
 @guarded
 def report(
-    source: Path, columns: dict[str, str], best: bool, alpha: float, csv: Path | None
+    source: Path,
+    columns: dict[str, str],
+    measure: str | None,
+    best: bool | None,
+    alpha: float,
+    csv: Path | None,
 ) -> None:
     """Statistics of SOURCE, a CSV table of results or the folder of a suite."""
+    from nasdsl.report.factors_text import factors_text
     from nasdsl.report.suite_text import study_text
     from nasdsl.suite import table
     from nasdsl.suite.statistics.study import study
 
-    results = results_of(source, columns)
+    results, summary, factors = read_results(source, columns, measure, best)
     if csv is not None:
         table.write(results, csv)
-    click.echo(
-        study_text(study(results, summary="best" if best else "mean", alpha=alpha)), nl=False
-    )
+    click.echo(study_text(study(results, summary=summary, alpha=alpha)), nl=False)
+    if factors:
+        click.echo("\n" + factors_text(factors), nl=False)

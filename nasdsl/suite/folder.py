@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.driver import Loaded
+from nasdsl.ir.schema import REPORTED
 from nasdsl.suite.errors import SuiteError
 from nasdsl.suite.planning import SuitePlan
 from nasdsl.suite.store import Store
@@ -46,12 +48,20 @@ class SuiteFolder:
         """Where the process of a cell writes what it says."""
         return self.path / "logs" / f"{digest}.txt"
 
-    def about(self) -> dict[str, Any]:
-        """What `suite.json` says. Raises SuiteError where the folder is no suite."""
+    def about(self, measure: str | None = None) -> dict[str, Any]:
+        """What `suite.json` says, with another measure where one is given.
+
+        Raises SuiteError where the folder is no suite, or the measure is none.
+        """
         if not is_suite(self.path):
             raise SuiteError(f"{self.path} is no folder of a suite: it has no suite.json")
         found: dict[str, Any] = self.files.read("suite.json")
-        return found
+        if measure is None:
+            return found
+        if measure not in REPORTED:
+            advice = did_you_mean(measure, REPORTED) or f"there are {', '.join(REPORTED[:3])}, …"
+            raise SuiteError(f"`{measure}` is not measured; {advice}")
+        return found | {"measure": measure}
 
     def open(self) -> Store:
         """The store. Raises SuiteError."""
@@ -83,6 +93,7 @@ def create(path: Path, loaded: Loaded, made: SuitePlan) -> SuiteFolder:
         "choose": list(d.choose),
         "measure": d.measure,
         "best": d.best,
+        "by": [list(b) for b in d.by],
         "optimizers": [r.label for r in d.recipes],
         "benchmarks": list(dict.fromkeys(c.names["benchmark"] for c in made.cells)),
         "settings": [t.label for t in d.retrain],
