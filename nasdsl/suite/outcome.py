@@ -14,7 +14,7 @@ from nasdsl.suite.estimate import RATE
 from nasdsl.suite.statistics.factors import DIMENSIONS, Factor, Reported, factors
 from nasdsl.suite.statistics.results import Result, Results
 from nasdsl.suite.store import Stored
-from nasdsl.suite.table import LOWER
+from nasdsl.suite.table import is_lower
 from nasdsl.suite.work import value_of
 
 
@@ -41,7 +41,7 @@ def results_of(about: Mapping[str, Any], stored: Sequence[Stored]) -> Results:
     return Results(
         rows=tuple(rows),
         measure=measure,
-        higher=not any(word in measure for word in LOWER),
+        higher=not is_lower(measure),
         optimizers=tuple(about["optimizers"]),
         benchmarks=tuple(about["benchmarks"]),
     )
@@ -72,7 +72,7 @@ def reported_of(about: Mapping[str, Any], stored: Sequence[Stored]) -> list[Repo
 def factors_of(about: Mapping[str, Any], stored: Sequence[Stored]) -> list[Factor]:
     """What a suite asks for `by`: each factor with its levels, as far as results allow."""
     rows = reported_of(about, stored)
-    higher = not any(word in about["measure"] for word in LOWER)
+    higher = not is_lower(about["measure"])
     return [
         factor
         for name, k in about.get("by") or ()

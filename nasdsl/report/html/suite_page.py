@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from nasdsl.report.html import page
+from nasdsl.report.html.cuts import cuts_section
 from nasdsl.report.html.factors import factor_sections
 from nasdsl.report.html.parts import Folded, Page, Part, Section, Table
 from nasdsl.report.html.study import sections
 from nasdsl.report.html.suite_networks import architectures, fronts, networks
 from nasdsl.report.html.suite_searches import searches
 from nasdsl.report.suite_plan import KINDS, STATES, duration
+from nasdsl.suite.cuts import cuts_of
 from nasdsl.suite.folder import SuiteFolder
 from nasdsl.suite.outcome import Standing, factors_of, results_of, standing
+from nasdsl.suite.statistics.cuts import cuts
 from nasdsl.suite.statistics.results import Results, StatisticsError, Summary
 from nasdsl.suite.statistics.study import Study, study
 from nasdsl.suite.store import Stored
@@ -54,6 +57,7 @@ def suite_page(
         higher = made.results.higher
         parts = [page.facts(_counted(made)), *_standing(stored), *sections(made)]
         parts += factor_sections(factors_of(about, stored))
+        parts += _cuts(folder, about, stored, higher=higher)
     except StatisticsError as error:
         parts = [*_standing(stored), page.note(f"No statistics yet: {error}")]
     parts += [
@@ -64,6 +68,17 @@ def suite_page(
         _repeat(folder, about, stored),
     ]
     return Page(f"Suite: {about['suite']}", parts)
+
+
+def _cuts(
+    folder: SuiteFolder, about: Mapping[str, Any], stored: Sequence[Stored], *, higher: bool
+) -> list[Section]:
+    """How results move with the cut of the data, where a suite has several."""
+    values = cuts_of(folder, about, stored)
+    try:
+        return [cuts_section(cuts(values, measure=str(about["measure"]), higher=higher))]
+    except StatisticsError:
+        return []
 
 
 def _counted(found: Study) -> list[tuple[str, str]]:

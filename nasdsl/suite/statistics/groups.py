@@ -119,7 +119,7 @@ def compare(
         alone=tuple(b for of in members for b in of if b not in paired_up),
         level=paired(left.mean(axis=0), right.mean(axis=0), unit="optimizer", alpha=alpha),
         spread=paired(
-            [a for a, _ in spreads], [b for _, b in spreads], unit="pair of benchmarks", alpha=alpha
+            [a for a, _ in spreads], [b for _, b in spreads], unit="benchmark pair", alpha=alpha
         ),
         spreads=tuple(spreads),
         optimizers=_optimizers(layout, members, left, right, alpha),
@@ -156,7 +156,7 @@ def _optimizers(
     ranked = block_ranks(layout)
     rows = [[layout.blocks.index(b) for b in of] for of in members]
     made = [
-        paired(left[:, i], right[:, i], unit="pair of benchmarks", alpha=alpha)
+        paired(left[:, i], right[:, i], unit="benchmark pair", alpha=alpha)
         for i in range(layout.k)
     ]
     corrected = holm([d.p for d in made])
