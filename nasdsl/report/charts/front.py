@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from nasdsl.report.charts.axis import decades, marks, widened
-from nasdsl.report.charts.chart import WIDTH, Chart, colour, text
+from nasdsl.report.charts.chart import WIDTH, Chart, colour, gutter, text
 
 #: Series, cost, worth.
 Point = tuple[str, float, float]
@@ -31,9 +31,11 @@ def front(
     known = [p for p in points if p[1] > 0 and math.isfinite(p[2])]
     if not known:
         return None
-    height, left, bottom, top = 300.0, 50.0, 40.0, 22.0
+    height, bottom, top = 300.0, 40.0, 22.0
     x0, x1 = min(p[1] for p in known), max(p[1] for p in known)
     y0, y1 = widened(min(p[2] for p in known), max(p[2] for p in known))
+    steps = marks(y0, y1, 5)
+    left = gutter([said for _, said in steps]) + 4
     span = math.log10(x1 / x0) or 1.0
 
     def x(v: float) -> float:
@@ -44,8 +46,8 @@ def front(
 
     names = list(order) or list(dict.fromkeys(p[0] for p in points))
     body = []
-    for tick, said in marks(y0, y1, 5):
-        body.append(f'<path class="axis" d="M {left} {y(tick):.1f} H {WIDTH - 8}"/>')
+    for tick, said in steps:
+        body.append(f'<path class="axis" d="M {left:.1f} {y(tick):.1f} H {WIDTH - 8}"/>')
         body.append(text(left - 5, y(tick) + 4, said, anchor="end", soft=True))
     for value, said in decades(x0, x1):
         anchor = "start" if x(value) < left + 30 else "end" if x(value) > WIDTH - 40 else "middle"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from nasdsl.report.charts.axis import marks, ticks, widened
-from nasdsl.report.charts.chart import WIDTH, Chart, colour, dash, fitted, text
+from nasdsl.report.charts.chart import WIDTH, Chart, colour, dash, fitted, gutter, text
 
 #: Points of a line that are drawn; of more, evenly spaced ones. The table has them all.
 DRAWN = 120
@@ -20,20 +20,25 @@ def lines(
     title: str = "",
     across: str = "epoch",
     small: bool = False,
-    low: float | None = None,
+    from_zero: bool = False,
     high: float | None = None,
 ) -> Chart | None:
-    """Each series is a list of (x, y); y that is no number is left out. None without a point."""
+    """Each series is a list of (x, y); y that is no number is left out. None without a point.
+
+    `from_zero` begins the axis at 0, unless the lines would then lie on top of each other.
+    """
     points = [p for s in series.values() for p in s if math.isfinite(p[1])]
     if not points:
         return None
     width, height = (280.0, 150.0) if small else (WIDTH, 230.0)
-    left, right, top, bottom = 44.0, 10.0, 22.0 if title else 8.0, 32.0 if not small else 20.0
     x0, x1 = min(p[0] for p in points), max(p[0] for p in points)
-    y0, y1 = widened(
-        min(p[1] for p in points) if low is None else low,
-        max(p[1] for p in points) if high is None else high,
-    )
+    least, most = min(p[1] for p in points), max(p[1] for p in points)
+    if from_zero and least >= 0 and most - least > most / 4:
+        least = 0.0
+    y0, y1 = widened(least, most if high is None else high)
+    steps = marks(y0, y1, 3 if small else 5)
+    left = gutter([said for _, said in steps]) + 2
+    right, top, bottom = 10.0, 22.0 if title else 8.0, 32.0 if not small else 20.0
 
     def x(v: float) -> float:
         return left + (v - x0) / ((x1 - x0) or 1) * (width - left - right)
@@ -42,8 +47,8 @@ def lines(
         return height - bottom - (v - y0) / (y1 - y0) * (height - top - bottom)
 
     body = [text(2, 13, fitted(title, width - 4), anchor="start")] if title else []
-    for tick, said in marks(y0, y1, 3 if small else 5):
-        body.append(f'<path class="axis" d="M {left} {y(tick):.1f} H {width - right}"/>')
+    for tick, said in steps:
+        body.append(f'<path class="axis" d="M {left:.1f} {y(tick):.1f} H {width - right}"/>')
         body.append(text(left - 5, y(tick) + 4, said, anchor="end", soft=True))
     for value in _whole(x0, x1, 3 if small else 8):
         anchor = "end" if x(value) > width - right - 10 else "middle"

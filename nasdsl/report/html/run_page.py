@@ -166,19 +166,19 @@ def _trajectories(
     if not weights:
         return Section("How the mix developed", [])
     parts: list[Part] = []
+    keyed: dict[tuple[str, ...], list[Figure]] = {}
     for table_name, series in shares.items():
-        drawn = lines(series, title=f"mean share of each operation, {table_name}", low=0.0)
-        parts += figure(f"shares {table_name}", drawn)
+        drawn = lines(series, title=f"mean share of each operation, {table_name}", from_zero=True)
+        keyed.setdefault(tuple(series), []).extend(figure(f"shares {table_name}", drawn, key=False))
+    for names, figures in keyed.items():  # charts of the same options stand under one key
+        parts += [Key(names), Beside(figures)]
     decided = list(weights.items())[:MOST]
-    small: list[Figure] = []
-    keys: dict[tuple[str, ...], list[Figure]] = {}
+    keyed = {}
     for identity, series in decided:
-        drawn = lines(series, title=identity, small=True, low=0.0)
-        made = figure(f"weights {identity}", drawn, key=False)
-        keys.setdefault(tuple(series), []).extend(made)
-        small += made
+        drawn = lines(series, title=identity, small=True, from_zero=True)
+        keyed.setdefault(tuple(series), []).extend(figure(f"weights {identity}", drawn, key=False))
     inside: list[Part] = []
-    for names, figures in keys.items():  # decisions with the same options stand under one key
+    for names, figures in keyed.items():
         inside += [Key(names), Beside(figures, small=True)]
     if rest := len(weights) - len(decided):
         inside.append(page.paragraph(f"{rest} further decisions are not drawn.", soft=True))

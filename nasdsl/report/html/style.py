@@ -54,7 +54,7 @@ h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; overflow-wrap: anywhere; }
 p { margin: .4rem 0; max-width: 44rem; overflow-wrap: anywhere; }
 .soft { color: var(--soft); font-size: .9rem; }
 .wide { overflow-x: auto; margin: .5rem 0; }
-table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; }
+table { border-collapse: separate; border-spacing: 0; font-size: .86rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .55rem; text-align: right; border-bottom: 1px solid var(--line);
   white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; font-weight: 500; position: sticky; left: 0;
@@ -77,8 +77,8 @@ figure { margin: .6rem 0; } figcaption { color: var(--soft); font-size: .88rem; 
   gap: .6rem; }
 .paper { border: 1px solid var(--line); border-radius: 4px; padding: .3rem; overflow-x: auto; }
 .paper svg { max-width: none; display: block; }
-svg.chart { width: 100%; height: auto; display: block; max-width: 40rem; }
-.side svg.chart { max-width: 34rem; } .grid svg.chart { max-width: 24rem; }
+svg.chart { width: 100%; height: auto; display: block; max-width: 32rem; }
+.grid svg.chart { max-width: 19rem; }
 svg.chart text { fill: var(--ink); font: 12px system-ui, Helvetica, Arial, sans-serif; }
 svg.chart .soft { fill: var(--soft); } svg.chart .axis { stroke: var(--line); stroke-width: 1; }
 .key { display: flex; flex-wrap: wrap; gap: .1rem .9rem; font-size: .85rem; margin: .2rem 0; }
@@ -86,7 +86,7 @@ svg.chart .soft { fill: var(--soft); } svg.chart .axis { stroke: var(--line); st
   margin-right: .35em; vertical-align: middle; background: var(--k); }
 details { margin: .4rem 0; } summary { cursor: pointer; overflow-wrap: anywhere; }
 @media (max-width: 30rem) { body { padding: .8rem .7rem 3rem; font-size: 15px; }
-  dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .3rem; }
+  dl { grid-template-columns: minmax(0, max-content) 1fr; gap: .15rem .8rem; }
   th, td { padding: .25rem .4rem; }
   th:first-child, td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 5.5rem;
     max-width: 9rem; }

@@ -127,7 +127,7 @@ def _shares(
         # Charts of the same operations stand together, under one key.
         keyed: dict[tuple[str, ...], list[Figure]] = {}
         for optimizer, name, series in rows:
-            chart = lines(series, title=f"{optimizer}: {name}", small=True, low=0.0)
+            chart = lines(series, title=f"{optimizer}: {name}", small=True, from_zero=True)
             drawn = figure(f"shares {optimizer} on {benchmark} {name}", chart, key=False)
             keyed.setdefault(tuple(series), []).extend(drawn)
         inside: list[Part] = []

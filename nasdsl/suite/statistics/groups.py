@@ -156,8 +156,7 @@ def _optimizers(
     ranked = block_ranks(layout)
     rows = [[layout.blocks.index(b) for b in of] for of in members]
     made = [
-        paired(left[:, i], right[:, i], unit="benchmark pair", alpha=alpha)
-        for i in range(layout.k)
+        paired(left[:, i], right[:, i], unit="benchmark pair", alpha=alpha) for i in range(layout.k)
     ]
     corrected = holm([d.p for d in made])
     return tuple(
