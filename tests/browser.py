@@ -53,7 +53,9 @@ class Browser:
         self.out, self.inn = os.fdopen(from_us, "wb"), os.fdopen(from_it, "rb")
         self.number, self.session, self.requested, self.events = 0, None, [], []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Network", "Runtime"):
             self.call(f"{domain}.enable")
 

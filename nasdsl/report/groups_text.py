@@ -78,10 +78,8 @@ def _head(found: Comparison, width: int) -> list[str]:
 
 def _level(found: Comparison, width: int) -> list[str]:
     a, b = found.names
-    return [
-        f"do scores differ?  {a} minus {b}, mean over pairs, optimizer by optimizer",
-        *_answer(found.level, width),
-    ]
+    said = f"do scores differ?  {a} minus {b}, mean over pairs, optimizer by optimizer"
+    return [*wrap(said, width=width), *_answer(found.level, width)]
 
 
 def _answer(of: Paired, width: int) -> list[str]:
@@ -155,7 +153,10 @@ def _spread(found: Comparison, width: int) -> list[str]:
         [f"{x}  :  {y}", f"{s:.2f}", f"{t:.2f}"]
         for (x, y), (s, t) in zip(found.pairs, found.spreads, strict=True)
     ]
-    lines = [f"are optimizers further apart?  standard deviation over optimizers, {a} minus {b}"]
+    lines = wrap(
+        f"are optimizers further apart?  standard deviation over optimizers, {a} minus {b}",
+        width=width,
+    )
     lines += indent(table(rows, header=["", a, b], right=(1, 2)))
     return lines + _answer(found.spread, width)
 
@@ -183,8 +184,10 @@ def _ranks(found: Comparison, width: int) -> list[str]:
             else "cannot be told: a group has one benchmark",
         ),
     ]
-    lines = [f"do they rank alike?  Kendall's tau-b of the average ranks in {a} and {b}"]
-    return lines + [line for k, v in facts for line in wrap(v, width=width, first=f"  {k:<12}")]
+    said = f"do they rank alike?  Kendall's tau-b of the average ranks in {a} and {b}"
+    return wrap(said, width=width) + [
+        line for k, v in facts for line in wrap(v, width=width, first=f"  {k:<12}")
+    ]
 
 
 def _amount(value: float) -> str:

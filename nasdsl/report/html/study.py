@@ -8,6 +8,8 @@ from nasdsl.report.charts.spread import spread
 from nasdsl.report.html import page
 from nasdsl.report.html.parts import Beside, Figure, Folded, Part, Section, Table, figure
 from nasdsl.report.suite_text import summary_name
+from nasdsl.suite.statistics.paired import interval
+from nasdsl.suite.statistics.pairwise import Pair
 from nasdsl.suite.statistics.study import Study
 from nasdsl.suite.statistics.verdict import short, verdict
 
@@ -134,7 +136,7 @@ def _pairs(study: Study) -> Section:
         rows.append(
             [
                 f"{p.a} - {p.b}",
-                f"{p.effect.mean:+.2f}",
+                f"{p.effect.mean:+.2f}{_within(study, p)}",
                 f"{p.effect.hedges:+.2f}",
                 f"{p.effect.cliff:+.2f}",
                 short(p.wilcoxon.p),
@@ -153,12 +155,19 @@ def _pairs(study: Study) -> Section:
         "Pairs of optimizers",
         [
             page.paragraph(
-                f"Exact Wilcoxon signed-rank tests over benchmarks, corrected by Holm. {least}",
+                f"Exact Wilcoxon signed-rank tests over benchmarks, corrected by Holm. {least} "
+                "Below a difference its 95 % interval (Student's t).",
                 soft=True,
             ),
             Table("pairs", rows, head),
         ],
     )
+
+
+def _within(study: Study, pair: Pair) -> str:
+    """Student's t interval of a difference over benchmarks, as a second line."""
+    found = interval(study.layout.of(pair.a) - study.layout.of(pair.b))
+    return "" if found is None else f"\n{found.low:+.2f} to {found.high:+.2f}"
 
 
 def _agreement(study: Study) -> Section:

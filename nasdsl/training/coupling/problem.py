@@ -74,6 +74,7 @@ train short {
 
 def text(body: str) -> str:
     """The problem, whose recipe `mine` has further slots."""
+    # `darts8` brings the operations that candidates name.
     return (
         'nas 1\n\nfrom "darts.nas" import darts, darts8\nimport "recipes/darts.nas" as base\n'
         f"{DOTS}{TINY}{PAIRS}{HEAD}{FEW}{SHORT}\nrecipe mine extends base_run {{\n  {body}\n}}\n"
