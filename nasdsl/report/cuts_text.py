@@ -80,7 +80,7 @@ def cuts_text(found: Cuts, width: int = 80) -> str:
     parts += [_orders(o, width) for o in found.orders]
     parts.append(
         wrap(
-            "intervals: Student's t over seeds of the order, which rests on their being normal; "
+            "+- and intervals are 95 %: Student's t over seeds of the order, which rests on their being normal; "
             "tau: Kendall's tau-b with the ranking at 50/50, seed by seed; of seeds: of the "
             "rankings of two seeds at the same cut, what a ranking agrees with itself",
             width=width,
@@ -95,18 +95,16 @@ def _series(s: Series, width: int) -> list[str]:
     rows = [
         [
             share_text(c.share),
-            f"{c.mean.mean:.2f}",
-            bounds_text(c.mean.bounds),
-            "" if c.change is None else f"{c.change.mean:+.2f}",
-            "" if c.change is None else bounds_text(c.change.bounds, signed=True),
+            f"{c.mean.mean:.2f}{_half(c.mean)}",
+            "" if c.change is None else f"{c.change.mean:+.2f}{_half(c.change)}",
             "" if c.tau is None else f"{c.tau.mean:+.2f}",
             "" if c.tau is None else bounds_text(c.tau.bounds, signed=True),
             "" if c.noise is None else f"{c.noise:+.2f}",
         ]
         for c in s.cuts
     ]
-    head = ["", "mean", "95 %", "change", "95 %", "tau", "95 %", "of seeds"]
-    lines += indent(table(rows, header=head, right=range(1, 8)))
+    head = ["", "mean", "change", "tau", "95 %", "of seeds"]
+    lines += indent(table(rows, header=head, right=range(1, 6)))
     if s.slope is not None:
         text = f"{s.slope.mean:+.2f} for 10 % more"
         if s.slope.bounds is not None:
@@ -125,6 +123,11 @@ def _series(s: Series, width: int) -> list[str]:
     lines.append("  mean (average rank) of each optimizer")
     shares = [share_text(c.share) for c in s.cuts]
     return lines + indent(table(body, header=["", *shares], right=range(1, len(shares) + 1)))
+
+
+def _half(of: Estimate) -> str:
+    """Half of an interval, which is even on both sides."""
+    return "" if of.bounds is None else f" +-{(of.bounds.high - of.bounds.low) / 2:.2f}"
 
 
 def _orders(o: Orders, width: int) -> list[str]:

@@ -32,8 +32,8 @@ def pages(tmp_path_factory):
     text = tiny.TEXT.replace(
         "arch.lr = rate", "arch.lr = rate\n  measure = entropy + skip_share + gap"
     )
-    (home / "tiny.nas").write_text(text)
-    nasdsl("suite", "run", home / "tiny.nas", "--suite", "every", "-o", home / "out", "--inline")
+    (home / "tiny.nas").write_text(text + "suite seen extends every {\n  seeds = [0]\n}\n")
+    nasdsl("suite", "run", home / "tiny.nas", "--suite", "seen", "-o", home / "out", "--inline")
     run = next(p for p in sorted((home / "out" / "cells").iterdir()) if (p / "log.jsonl").is_file())
     for name, source in (("table", FILE), ("suite", home / "out"), ("run", run)):
         nasdsl("report", source, "-o", home / f"{name}.html")

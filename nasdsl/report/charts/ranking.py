@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nasdsl.report.charts.chart import WIDTH, Chart, fitted, text
+from nasdsl.report.charts.chart import WIDTH, Chart, fitted, gutter, text
 
 _INK = 'style="stroke: var(--ink)"'
 
@@ -21,7 +21,8 @@ def ranking(
     order = sorted(ranks, key=lambda r: r[1])
     k = len(order)
     # Room for names on both sides; a rank of one and of k lie at the ends of the axis.
-    width, side, top = WIDTH, 132.0, 46.0
+    width, top = WIDTH, 46.0
+    side = gutter([name for name, _ in order], most=WIDTH * 0.28) + 42
     bars = list(groups or ())
     axis = top + 6
 

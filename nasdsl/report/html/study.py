@@ -209,8 +209,8 @@ def _agreement(study: Study) -> Section:
         "Do benchmarks agree?",
         [
             page.paragraph(
-                "Kendall's tau-b of the optimizers' order, benchmark by benchmark. Mean of the "
-                f"{len(values)} pairs {sum(values) / len(values):+.2f}; {raw} have p <= "
+                "Kendall's tau-b of the optimizers' order, benchmark by benchmark. Mean of "
+                f"{len(values)} pair{'s' * (len(values) != 1)} {sum(values) / len(values):+.2f}; {raw} have p <= "
                 f"{study.alpha:g} before correction, {kept} after Holm.",
                 soft=True,
             ),

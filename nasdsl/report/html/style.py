@@ -55,11 +55,11 @@ p { margin: .4rem 0; max-width: 44rem; overflow-wrap: anywhere; }
 .soft { color: var(--soft); font-size: .9rem; }
 .wide { overflow-x: auto; margin: .5rem 0; }
 table { border-collapse: separate; border-spacing: 0; font-size: .86rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .55rem; text-align: right; border-bottom: 1px solid var(--line);
-  white-space: nowrap; }
+th, td { padding: .25rem .55rem; text-align: right; white-space: nowrap; }
+tbody th, tbody td { border-top: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: left; font-weight: 500; position: sticky; left: 0;
   background: var(--paper); }
-thead th { border-bottom: 2px solid var(--line); font-weight: 600; vertical-align: bottom; }
+thead th { border-bottom: 1px solid var(--line); font-weight: 600; vertical-align: bottom; }
 td small { color: var(--soft); display: block; }
 .tinted { background: color-mix(in srgb, var(--tone) var(--much), transparent); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: .5rem 0;
@@ -88,8 +88,8 @@ details { margin: .4rem 0; } summary { cursor: pointer; overflow-wrap: anywhere;
 @media (max-width: 30rem) { body { padding: .8rem .7rem 3rem; font-size: 15px; }
   dl { grid-template-columns: minmax(0, max-content) 1fr; gap: .15rem .8rem; }
   th, td { padding: .25rem .4rem; }
-  th:first-child, td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 5.5rem;
-    max-width: 9rem; }
+  th:first-child, td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 7.5rem;
+    max-width: 10rem; }
   figure > svg.chart text { font-size: 13px; } }
 @media print { body { max-width: none; font-size: 10pt; padding: 0; } h2 { break-after: avoid; }
   figure, tr, .note { break-inside: avoid; } .wide, .paper { overflow: visible; }

@@ -12,7 +12,17 @@ from nasdsl.ir import cost
 from nasdsl.ir.genotype import Genotype, loads
 from nasdsl.report.charts.front import front
 from nasdsl.report.html import page
-from nasdsl.report.html.parts import Beside, Drawing, Figure, Folded, Part, Section, Table, figure
+from nasdsl.report.html.parts import (
+    Beside,
+    Drawing,
+    Figure,
+    Folded,
+    Key,
+    Part,
+    Section,
+    Table,
+    figure,
+)
 from nasdsl.report.html.run_page import cell_drawings
 from nasdsl.suite.errors import SuiteError
 from nasdsl.suite.folder import SuiteFolder
@@ -28,9 +38,13 @@ MOST = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """A retrained architecture; `macs` and `drawings` are missing where it cannot be built anew."""
+    """A retrained architecture and the operations in it.
+
+    `macs` and `drawings` are missing where it cannot be built anew.
+    """
 
     stored: Stored
+    operations: Sequence[str]
     macs: int | None
     drawings: Sequence[Drawing]
 
@@ -52,8 +66,10 @@ def networks(folder: SuiteFolder, stored: Sequence[Stored]) -> list[Network]:
         place = RunFolder(folder.cell(s.cell.digest))
         if first:
             plans[key] = _plan(place)
-        macs, drawings = _built(plans[key], place, draw=first and len(plans) <= MOST)
-        found.append(Network(stored=s, macs=macs, drawings=drawings))
+        genotype = _genotype(place)
+        macs, drawings = _built(plans[key], genotype, draw=first and len(plans) <= MOST)
+        labels = [label for _, label in genotype.picks] if genotype is not None else []
+        found.append(Network(stored=s, operations=labels, macs=macs, drawings=drawings))
     return found
 
 
@@ -64,13 +80,19 @@ def _plan(place: RunFolder) -> Plan | None:
         return None
 
 
+def _genotype(place: RunFolder) -> Genotype | None:
+    try:
+        return loads(json.dumps(place.read("genotype.json")))
+    except (ValueError, KeyError, TypeError, OSError):
+        return None
+
+
 def _built(
-    plan: Plan | None, place: RunFolder, *, draw: bool
+    plan: Plan | None, genotype: Genotype | None, *, draw: bool
 ) -> tuple[int | None, Sequence[Drawing]]:
-    if plan is None:
+    if plan is None or genotype is None:
         return None, ()
     try:
-        genotype: Genotype = loads(json.dumps(place.read("genotype.json")))
         space = plan.space(genotype)
     except (CompileError, ValueError, KeyError, TypeError, OSError):
         return None, ()
@@ -95,7 +117,7 @@ def _operations(found: Sequence[Network]) -> Iterator[Part]:
     """The share of each operation among the picks of an optimizer, over all it found."""
     counts: dict[str, dict[str, int]] = {}
     for n in found:
-        for label in _picked(n.stored.result or {}):
+        for label in n.operations:
             of = counts.setdefault(n.key[1], {})
             of[label] = of.get(label, 0) + 1
     labels = list(dict.fromkeys(label for of in counts.values() for label in of))
@@ -109,12 +131,6 @@ def _operations(found: Sequence[Network]) -> Iterator[Part]:
         shades.append([None, *(s / 100 for s in shares)])
     yield page.paragraph("Of all that an optimizer picked, each operation in per cent:", soft=True)
     yield Table("operations", rows, ["", *labels], shades)
-
-
-def _picked(result: Mapping[str, Any]) -> list[str]:
-    genotype = result.get("genotype")
-    picks = genotype.get("picks") if isinstance(genotype, Mapping) else None
-    return [str(label) for _, label in picks or () if label is not None]
 
 
 def fronts(
@@ -147,14 +163,15 @@ def fronts(
             for (_, o), group in _grouped(rows).items()
         ]
         chart = front(flat, across=name, up=measure, higher=higher, order=order)
-        drawn += figure(f"front {name}", chart)
+        drawn += figure(f"front {name}", chart, key=False)
     if not drawn:
         return Section("Accuracy and cost", [])
     said = (
         "A point is an optimizer on a benchmark, the mean of its retrained networks; ringed points "
         "are beaten by none that costs as little. Benchmarks differ in how hard they are."
     )
-    return Section("Accuracy and cost", [page.paragraph(said, soft=True), Beside(drawn)])
+    parts: list[Part] = [page.paragraph(said, soft=True), Key(order), Beside(drawn)]
+    return Section("Accuracy and cost", parts)
 
 
 def _search_seconds(stored: Sequence[Stored]) -> dict[tuple[str, str], float]:
