@@ -77,6 +77,7 @@ FAMILIES = {
     "transformers.nas": "Transformers",
     "small.nas": "Small spaces and other data",
     "quickstart.nas": "Quick start",
+    "suites/kinds.nas": "Images, series and tables",
 }
 
 #: One line for definitions that no comment stands above.

@@ -40,12 +40,15 @@ space pictures(C = 8, candidates = windows, data = fashion16) {
   stage dag
   head  global_avg_pool >> linear(data.classes)
 }
+# without skip connections
 space pictures_no_skip extends pictures {
   candidates = windows - {skip_connect}
 }
+# the same cell on series: convolutions and pools of one dimension
 space signals extends pictures {
   data = waveforms64
 }
+# without skip connections
 space signals_no_skip extends pictures_no_skip, signals {}
 
 op dense(f)      = linear(width) >> layer_norm >> f
@@ -76,10 +79,12 @@ space columns(C = 32, candidates = layers, data = interactions12) {
   stage dag
   head  layer_norm >> linear(data.classes)
 }
+# without skip connections
 space columns_no_skip extends columns {
   candidates = layers - {skip_connect}
 }
 
+# parts that every set has: 2 000 samples
 split kinds_halves {
   search.train  = data[0..575]
   search.valid  = data[576..1151]
