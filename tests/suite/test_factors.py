@@ -19,6 +19,7 @@ from nasdsl.source import Source
 from nasdsl.suite import declaration, planning
 from nasdsl.suite.cuts import cut_of
 from nasdsl.suite.errors import SuiteError
+from nasdsl.suite.folder import create
 from nasdsl.suite.outcome import _changes
 from nasdsl.suite.statistics.cuts import CutValue, cuts
 from nasdsl.suite.statistics.factors import Reported, factors
@@ -282,3 +283,44 @@ def test_cuts_of_a_table(tmp_path):
     file.write_text(file.read_text().replace("share", "part", 1))
     wrong = CliRunner().invoke(cli, ["validate", "splits", str(file)])
     assert wrong.exit_code == 1 and "no column for the share" in wrong.output
+
+
+CUTS = """
+split halves(share = 50%, seed = 0) {
+  let order     = shuffle(data, seed = seed)
+  search.train  = order[0%..share / 2]
+  search.valid  = order[share / 2..share]
+  retrain.train = order[share..100%]
+}
+suite cut extends every {
+  recipes = [soft, hard, soft(rate = 0.1)]
+  splits  = grid(halves, share = [50%, 60%, 80%], seed = [0..2])
+  seeds   = [0]
+  report  = [mean(test.accuracy), kendall_tau(by = share)]
+}
+"""
+
+
+def test_cuts_of_a_suite(tmp_path):
+    """Results are put into the store of a planned suite: better by 1 point for 10 % more."""
+    file = tmp_path / "cut.nas"
+    file.write_text(tiny.TEXT + CUTS)
+    loaded = driver.load(file)
+    made = planning.plan(loaded, declaration.declared(loaded, "cut"))
+    folder = create(tmp_path / "out", loaded, made)
+    store = folder.open()
+    worth = {"soft": 0, "hard": 1, "soft(rate = 0.1)": 2}
+    while (taken := store.claim("test")) is not None:
+        cell = taken.cell
+        accuracy = 60 + worth[cell.names["optimizer"]]
+        accuracy += 10 * float(Fraction(cell.order["changes"].get("split.share", "1/2")))
+        store.finish(cell.digest, "test", {"test": {"accuracy": accuracy}}, 1.0)
+    store.close()
+    run = CliRunner().invoke(cli, ["validate", "splits", str(folder.path)])
+    assert run.exit_code == 0, run.output
+    text = " ".join(run.output.split())
+    assert "images for the search : for retraining, shuffled, 3 seeds" in text
+    assert "80/20 69.00 +-0.00 +3.00 +-0.00 +1.00" in text
+    assert "trend +1.00 for 10 % more" in text
+    told = CliRunner().invoke(cli, ["suite", "report", str(folder.path)])
+    assert told.exit_code == 0 and "by share of splits: 3 levels" in told.output, told.output
