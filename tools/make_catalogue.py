@@ -77,6 +77,7 @@ FAMILIES = {
     "transformers.nas": "Transformers",
     "small.nas": "Small spaces and other data",
     "quickstart.nas": "Quick start",
+    "suites/kinds.nas": "Images, series and tables",
 }
 
 #: One line for definitions that no comment stands above.
@@ -472,6 +473,7 @@ TYPES = {
     "pair": "two numbers",
     "names": "names",
     "name": "name",
+    "measure": "a measure",
     "component:init": "init",
     "any": "",
 }
@@ -529,6 +531,7 @@ def slots_table(kind: str) -> str:
         value = {
             "component": f"one `{of}` component",
             "total": f"`{of}` components, joined by `+`",
+            "list": f"a list of `{of}` components",
             "refs": f"a list of {REFS.get(of, '')}",
         }.get(head) or VALUES[head]
         rows.append([f"`{slot}`", value])
@@ -540,17 +543,19 @@ RECIPE_SLOTS = (
     *("freeze", "stop", "partial", "entangle", "lora", "prune", "select", "measure"),
 )
 DATA_SLOTS = ("source", "normalize", "augment")
+SUITE_SLOTS = ("report",)
 
 
 def sections() -> dict[str, str]:
     """The generated parts of the reference, by the name in their markers."""
-    rest = set(schema.SLOTS) - {*RECIPE_SLOTS, *DATA_SLOTS}
+    rest = set(schema.SLOTS) - {*RECIPE_SLOTS, *DATA_SLOTS, *SUITE_SLOTS}
     if rest:
         raise SystemExit(f"slots without a table: {', '.join(sorted(rest))}")
     return {
         "ops": ops_tables(),
         "recipe-components": components_tables(RECIPE_SLOTS),
         "data-components": components_tables(DATA_SLOTS),
+        "suite-components": components_tables(SUITE_SLOTS),
         **{f"{kind}-slots": slots_table(kind) for kind in schema.BLOCKS},
     }
 

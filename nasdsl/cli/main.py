@@ -17,6 +17,7 @@ from nasdsl.cli import (
     runs,
     suites,
     texts,
+    validating,
 )
 from nasdsl.version import VERSION
 
@@ -77,6 +78,7 @@ for command in (
     architectures.sample,
     architectures.diff,
     suites.suite,
+    validating.validate,
     reporting.report,
     artifacts.doctor,
 ):

@@ -7,46 +7,72 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nasdsl.cli.boundary import Failure, guarded, say
-from nasdsl.cli.running import pairs
+from nasdsl.cli.boundary import Failure, guarded, say, warn
+from nasdsl.cli.suites import read_results, results_options
 
 if TYPE_CHECKING:
-    from nasdsl.suite.statistics.results import Summary
+    from nasdsl.report.html.parts import Page
 
 
 @click.command()
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), required=True,
+@click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False),
               help="The HTML file.")  # fmt: skip
-@click.option("--column", "columns", multiple=True, callback=pairs, metavar="WHAT=NAME",
-              help="Of a CSV: as `suite report`.")  # fmt: skip
-@click.option("--best", is_flag=True, help="Compare the best of the settings, labelled so.")
-@click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05,
-              show_default=True, help="What counts as significant.")  # fmt: skip
+@click.option("--plots", type=click.Path(path_type=Path, file_okay=False),
+              help="A folder: every chart, drawing and table as SVG, CSV and PNG.")  # fmt: skip
+@results_options
 @click.option("--force", is_flag=True, help="Overwrite --out.")
 @guarded
 def report(
-    source: Path, out: Path, columns: dict[str, str], best: bool, alpha: float, force: bool
+    source: Path,
+    out: Path | None,
+    plots: Path | None,
+    columns: dict[str, str],
+    measure: str | None,
+    best: bool | None,
+    alpha: float,
+    force: bool,
 ) -> None:
     """Write the report of SOURCE: a run folder, the folder of a suite, or a CSV of results.
 
-    The file needs nothing else: no network, no script.
+    The file needs nothing else: no network, no script. --plots writes what is drawn in it as files
+    of their own (PNG by the extra `png`).
     """
-    from nasdsl.cli.suites import results_of
     from nasdsl.report.html.run_page import run_page
     from nasdsl.report.html.suite_page import results_page, suite_page
     from nasdsl.suite.folder import SuiteFolder, is_suite
-    from nasdsl.training.record import RunFolder
+    from nasdsl.training import disk
 
-    if out.exists() and not force:
+    if out is None and plots is None:
+        raise Failure("say what to write: -o FILE.html, --plots FOLDER, or both", 2)
+    if out is not None and out.exists() and not force:
         raise Failure(f"{out} exists; --force overwrites", 2)
-    summary: Summary = "best" if best else "mean"
+    if plots is not None and plots.exists() and any(plots.iterdir()) and not force:
+        raise Failure(f"{plots} is not empty; --force writes into it", 2)
     if source.is_file():
-        results = results_of(source, columns)
-        text = results_page(results, source, summary=summary, alpha=alpha)
+        results, summary, _ = read_results(source, columns, measure, best)
+        page = results_page(results, source, summary=summary, alpha=alpha)
     elif is_suite(source):
-        text = suite_page(SuiteFolder(source), summary=summary, alpha=alpha)
+        page = suite_page(SuiteFolder(source), measure=measure, best=best, alpha=alpha)
     else:
-        text = run_page(source)
-    RunFolder(out.parent).write_text(out.name, text)
-    say(f"wrote {out}")
+        page = run_page(source)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        disk.write(out, page.html.encode())
+        say(f"wrote {out}")
+    if plots is not None:
+        _write_plots(page, plots)
+
+
+def _write_plots(page: Page, folder: Path) -> None:
+    """Charts as files; without PNG, and saying so, where it cannot be made."""
+    from nasdsl.report.html.plots import write_plots
+    from nasdsl.report.png import PngMissing, renderer
+
+    try:
+        png = renderer()
+    except PngMissing as missing:
+        warn(f"no PNG files: {missing}")
+        png = None
+    written = write_plots(page, folder, png)
+    say(f"wrote {len(written)} files into {folder}")

@@ -33,8 +33,6 @@ def planned(source: str, name: str | None) -> tuple[Any, SuitePlan]:
 
     loaded = plugged.load(source)
     declared = declaration.declared(loaded, declaration.suite_name(loaded, name))
-    for entry in declared.unread:
-        say(f"note: `report` names {entry}, which this version does not compute")
     return loaded, planning.plan(loaded, declared)
 
 

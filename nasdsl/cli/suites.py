@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +13,8 @@ from nasdsl.cli.boundary import Failure, guarded, width
 from nasdsl.cli.running import pairs
 
 if TYPE_CHECKING:
-    from nasdsl.suite.statistics.results import Results
+    from nasdsl.suite.statistics.factors import Factor
+    from nasdsl.suite.statistics.results import Results, Summary
 
 
 @click.group()
@@ -80,33 +81,62 @@ def status(folder: Path | None, url: str | None, name: str | None, form: str) ->
 suite.add_command(suite_running.cell)
 
 
-def results_of(source: Path, columns: dict[str, str]) -> Results:
-    """Results of a table or of the folder of a suite. Raises StatisticsError, SuiteError."""
-    from nasdsl.suite import table
-    from nasdsl.suite.folder import SuiteFolder
-    from nasdsl.suite.outcome import results_of
+def results_options(f: Any) -> Any:
+    """How results are read and summed up; shared by the commands that show them."""
+    for option in (
+        click.option("--column", "columns", multiple=True, callback=pairs, metavar="WHAT=NAME",
+                     help="Of a table: which column is the optimizer, benchmark (A+B for two "
+                     "together), setting, seed or value, where it is not seen from its name."),
+        click.option("--measure", help="Of a suite: another measure of its runs, as `test.loss`."),
+        click.option("--best/--mean", "best", default=None,
+                     help="Compare the best of the settings, labelled so, or their mean [default: "
+                     "as the suite says, else the mean]."),
+        click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True),
+                     default=0.05, show_default=True, help="What counts as significant."),
+    ):  # fmt: skip
+        f = option(f)
+    return f
 
-    if source.is_dir():
+
+def read_results(
+    source: Path | None,
+    columns: dict[str, str],
+    measure: str | None,
+    best: bool | None,
+    *,
+    url: str | None = None,
+    name: str | None = None,
+) -> tuple[Results, Summary, list[Factor]]:
+    """Results of a table or of a suite, how they are summed up, and the factors that the suite
+    asks for. Raises StatisticsError, SuiteError.
+    """
+    from nasdsl.suite import table
+    from nasdsl.suite.folder import measured
+    from nasdsl.suite.outcome import factors_of, results_of
+
+    if source is None or source.is_dir():
         if columns:
             raise Failure("--column is for a table", 2)
-        held = SuiteFolder(source)
-        return results_of(held.about(), held.open().all())
+        about, store = suite_places.opened(source, url, name)
+        about, stored = measured(about, measure), store.all()
+        wanted = about["best"] if best is None else best
+        found = results_of(about, stored)
+        return found, "best" if wanted else "mean", factors_of(about, stored)
+    if url is not None or name is not None:
+        raise click.UsageError("--store and --suite are for suites, not for tables")
+    if measure is not None:
+        raise Failure("--measure is for a suite; --column value=NAME names that of a table", 2)
     unknown = sorted(set(columns) - set(table.NAMES))
     if unknown:
         raise Failure(f"--column {unknown[0]}: it is one of {', '.join(table.NAMES)}", 2)
-    return table.read(source, columns)
+    return table.read(source, columns), "best" if best else "mean", []
 
 
 @suite.command()
 @click.argument("source", required=False, type=click.Path(exists=True, path_type=Path))
 @suite_places.store
 @suite_places.which
-@click.option("--column", "columns", multiple=True, callback=pairs, metavar="WHAT=NAME",
-              help="Of a table: which column is the optimizer, benchmark (A+B for two together), "
-              "setting, seed or value, where it is not seen from its name.")  # fmt: skip
-@click.option("--best", is_flag=True, help="Compare the best of the settings, labelled so.")
-@click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05,
-              show_default=True, help="What counts as significant.")  # fmt: skip
+@results_options
 @click.option("--table", "--csv", "to", type=click.Path(path_type=Path), metavar="FILE",
               help="Write the results there: as Parquet if it ends so, else as CSV.")  # fmt: skip
 @guarded
@@ -115,7 +145,8 @@ def report(
     url: str | None,
     name: str | None,
     columns: dict[str, str],
-    best: bool,
+    measure: str | None,
+    best: bool | None,
     alpha: float,
     to: Path | None,
 ) -> None:
@@ -123,19 +154,14 @@ def report(
 
     Without SOURCE, of a suite in --store.
     """
+    from nasdsl.report.factors_text import factors_text
     from nasdsl.report.suite_text import study_text
-    from nasdsl.suite import outcome, table
+    from nasdsl.suite import table
     from nasdsl.suite.statistics.study import study
 
-    if source is None or (source.is_dir() and url is not None):
-        about, store = suite_places.opened(source, url, name)
-        results = outcome.results_of(about, store.all())
-    elif url is not None or name is not None:
-        raise click.UsageError("--store and --suite are for suites, not for tables")
-    else:
-        results = results_of(source, columns)
+    results, summary, factors = read_results(source, columns, measure, best, url=url, name=name)
     if to is not None:
         table.write(results, to)
-    click.echo(
-        study_text(study(results, summary="best" if best else "mean", alpha=alpha)), nl=False
-    )
+    click.echo(study_text(study(results, summary=summary, alpha=alpha)), nl=False)
+    if factors:
+        click.echo("\n" + factors_text(factors), nl=False)

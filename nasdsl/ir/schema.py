@@ -54,6 +54,9 @@ _LR = P("lr", "schedule")
 _DECAY = P("decay", "schedule", _ZERO)
 _CLIP = P("clip", "number", None)
 _INIT = P("init", "component:init", None)
+#: Of entries of a report: what is measured, and by which factor of the suite.
+_REPORTED = P("measure", "measure", None)
+_BY = P("by", "name", None)
 
 SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
     {
@@ -568,10 +571,63 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     runs=True,
                     positional=0,
                 ),
+                _spec(
+                    "waveforms",
+                    "four classes of series, told by the shape of a piece",
+                    P("count", "int", None),
+                    P("length", "int", None),
+                    P("noise", "number", None),
+                    P("seed", "int", None),
+                    runs=True,
+                    positional=0,
+                ),
+                _spec(
+                    "interactions",
+                    "three classes of rows, told by products of columns",
+                    P("count", "int", None),
+                    P("columns", "int", None),
+                    P("noise", "number", None),
+                    P("seed", "int", None),
+                    runs=True,
+                    positional=0,
+                ),
                 _spec("openml", "a data set of OpenML by number", P("id", "int")),
                 _spec("text", "characters of a text file", P("path", "text")),
                 _spec(
                     "taskonomy", "a task of Taskonomy", P("task", "text"), P("pieces", "int", None)
+                ),
+            ),
+            "report": (
+                _spec(
+                    "mean",
+                    "what stands for a cell: the mean over seeds, then over settings",
+                    _REPORTED,
+                    _BY,
+                    runs=True,
+                ),
+                _spec("std", "its deviation, over settings or seeds", _REPORTED, _BY, runs=True),
+                _spec(
+                    "best",
+                    "the best of the settings in place of the mean, labelled so",
+                    _REPORTED,
+                    runs=True,
+                ),
+                _spec(
+                    "rank",
+                    "ranks by the mean, or by the best",
+                    P("of", "word", "mean", ("mean", "best")),
+                    _BY,
+                    runs=True,
+                ),
+                _spec("kendall_tau", "whether benchmarks, or levels, rank alike", _BY, runs=True),
+                _spec("spearman", "the same by Spearman's rho", _BY, runs=True),
+                _spec("friedman", "whether optimizers differ at all", runs=True),
+                _spec(
+                    "precision_at",
+                    "the share of the best `k` at one level among the best at another",
+                    P("k", "int"),
+                    P("by", "name", "retrain"),
+                    runs=True,
                 ),
             ),
             "normalize": (
@@ -660,13 +716,22 @@ BLOCKS: Mapping[str, Mapping[str, str]] = MappingProxyType(
                 "seeds": "seeds",
                 "retrain": "refs:train",
                 "choose": "choose",
-                "report": "any",
+                "report": "list:report",
                 "disjoint": "bool",
                 "onto": "refs:space",
             }
         ),
     }
 )
+
+#: What may decide between runs; test data may not.
+MEASURED = tuple(
+    f"{part}.{what}"
+    for part in ("search.train", "search.valid", "retrain.train", "retrain.valid")
+    for what in ("loss", "accuracy", "error")
+)
+#: What a suite may report.
+REPORTED = (*(f"test.{what}" for what in ("accuracy", "error", "loss")), *MEASURED)
 
 #: What `precision` may be.
 PRECISIONS = ("float32", "bf16", "fp16")

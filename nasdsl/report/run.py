@@ -33,7 +33,7 @@ def run_report(path: Path | str) -> dict[str, Any]:
         read_log(retrain_log) if retrain_log.is_file() else [],
         folder.read("retrain/result.json") if folder.has("retrain/result.json") else None,
         path=str(path),
-        labels=_labels(space),
+        labels=labels_of(space),
     )
     return report | {"benchmark": _benchmark(space, result)}
 
@@ -138,7 +138,7 @@ def _space(folder: Any) -> Space | None:
         return None
 
 
-def _labels(space: Space | None) -> dict[str, list[str]]:
+def labels_of(space: Space | None) -> dict[str, list[str]]:
     """Options of every decision."""
     from nasdsl.report.space import every
 

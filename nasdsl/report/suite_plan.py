@@ -53,7 +53,7 @@ def plan_text(made: SuitePlan, width: int = 80) -> str:
             f"{counts['retrain']} retrainings",
         ),
         ("recipes", ", ".join(r.label for r in d.recipes)),
-        ("data", ", ".join(x.label for x in d.datasets)),
+        ("data", ", ".join(x.label for x in d.datasets) or "that of each space"),
         ("splits", ", ".join(x.label for x in d.splits)),
         ("seeds", ", ".join(map(str, d.seeds))),
         ("retrain", ", ".join(t.label for t in d.retrain)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -11,6 +12,7 @@ from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.driver import Loaded, UnknownName
 from nasdsl.ir.config import Component, Ref, Settings, Word, show
 from nasdsl.suite.errors import SuiteError
+from nasdsl.suite.statistics.factors import ALIASES, DIMENSIONS
 
 #: Slots of a suite that list blocks, with the kind of block.
 LISTS = {
@@ -20,10 +22,6 @@ LISTS = {
     "splits": "split",
     "retrain": "train",
 }
-
-
-#: What `report` may name and every report has; the rest is told to the user.
-PRINTED = frozenset({"mean", "std", "best", "rank", "kendall_tau", "spearman", "friedman"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +38,9 @@ class Entry:
 class Declared:
     """A suite as it is written.
 
-    `choose` is `("all", "")` or `("min" | "max", measure)`; `measure` is what is reported.
-    `unread` are entries of `report` that no report has.
+    `choose` is `("all", "")` or `("min" | "max", measure)`; `measure` is what is reported, by the
+    `best` of the settings or their mean. `by` are factors whose levels are compared, each with the
+    `k` of `precision_at` or None. `datasets` is empty where each space brings its own.
     """
 
     name: str
@@ -55,7 +54,7 @@ class Declared:
     measure: str
     disjoint: bool
     best: bool
-    unread: tuple[str, ...] = ()
+    by: tuple[tuple[str, int | None], ...] = ()
 
 
 def suite_name(loaded: Loaded, name: str | None) -> str:
@@ -91,7 +90,14 @@ def declared(loaded: Loaded, name: str) -> Declared:
         raise CompileError(tuple(found or program.diags))
     if made.get("onto") is not None:
         raise SuiteError(f"suite `{name}`: `onto` is understood but this version does not run it")
-    lists = {slot: _entries(made, slot, kind) for slot, kind in LISTS.items()}
+    lists = {
+        slot: _entries(made, slot, kind)
+        for slot, kind in LISTS.items()
+        if slot != "datasets" or made.get(slot) is not None
+    }
+    lists.setdefault("datasets", ())
+    by = _factors(made)
+    _known_factors(name, by, lists)
     seeds = made.get("seeds")
     if not isinstance(seeds, tuple) or not seeds:
         raise SuiteError(f"suite `{name}` has no `seeds`")
@@ -103,7 +109,7 @@ def declared(loaded: Loaded, name: str) -> Declared:
         measure=measure,
         best=best,
         disjoint=bool(made.get("disjoint")),
-        unread=tuple(show(term) for term in _terms(made) if not _printed(term)),
+        by=by,
         **lists,
     )
 
@@ -152,30 +158,44 @@ def _choose(made: Settings) -> tuple[str, str]:
 
 
 def _measure(made: Settings) -> tuple[str, bool]:
-    """What is reported: the first measure that `report` names; whether `best` is asked for."""
-    found, best = "", False
+    """What is reported, and whether by the best of the settings."""
+    terms = _terms(made)
+    named = [str(m) for t in terms if (m := t.get("measure")) is not None]
+    best = any(t.name == "best" or str(t.get("of")) == "best" for t in terms)
+    return (named or ["test.accuracy"])[0], best
+
+
+def _factors(made: Settings) -> tuple[tuple[str, int | None], ...]:
+    """What entries are asked for `by`, once each; the `k` of `precision_at` goes with its own."""
+    found: dict[str, int | None] = {}
     for term in _terms(made):
-        if isinstance(term, Component):
-            best |= term.name == "best"
-            for _, argument in term.args:
-                if isinstance(argument, Word) and "." in argument.text and not found:
-                    found = argument.text
-    return found or "test.accuracy", best
+        by = term.get("by")
+        if by is not None:
+            k = int(term.get("k")) if term.name == "precision_at" else None
+            found[str(by)] = k if k is not None else found.get(str(by))
+    return tuple(found.items())
 
 
-def _terms(made: Settings) -> tuple[Any, ...]:
+def _known_factors(
+    suite: str, by: tuple[tuple[str, int | None], ...], lists: Mapping[str, tuple[Entry, ...]]
+) -> None:
+    """Refuse a factor that nothing in the suite has several levels of."""
+    values: dict[str, set[str]] = {}
+    for slot, entries in lists.items():
+        for entry in entries:
+            for parameter, value in entry.changes:
+                values.setdefault(f"{slot}.{parameter}", set()).add(value)
+    several = {key.partition(".")[2] for key, found in values.items() if len(found) > 1}
+    known = [d for d in (*DIMENSIONS, *ALIASES) if d != "optimizer"]
+    for name, _ in by:
+        if name not in known and name not in several:
+            advice = did_you_mean(name, [*sorted(several), *known])
+            raise SuiteError(
+                f"suite `{suite}`: `by = {name}`: no calls in it give `{name}` different values"
+                + (f"; {advice}" if advice else "")
+            )
+
+
+def _terms(made: Settings) -> tuple[Component, ...]:
     report: Any = made.get("report")
-    if report is None:
-        return ()
-    return tuple(report) if isinstance(report, tuple | list) else (report,)
-
-
-def _printed(term: Any) -> bool:
-    """Whether reports have what an entry names; none is grouped `by` something else."""
-    if isinstance(term, Word):
-        return term.text in PRINTED
-    return (
-        isinstance(term, Component)
-        and term.name in PRINTED
-        and all(name != "by" for name, value in term.args if value is not None)
-    )
+    return tuple(t for t in report or () if isinstance(t, Component))

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.driver import Loaded
+from nasdsl.ir.schema import REPORTED
 from nasdsl.suite import kept
 from nasdsl.suite.cell import Cell, Task
 from nasdsl.suite.errors import SuiteError
@@ -87,12 +89,15 @@ class SuiteFolder:
         except (ValueError, KeyError, TypeError) as error:
             raise SuiteError(f"{place} is damaged: {error}") from None
 
-    def about(self) -> dict[str, Any]:
-        """What `suite.json` says. Raises SuiteError where the folder is no suite."""
+    def about(self, measure: str | None = None) -> dict[str, Any]:
+        """What `suite.json` says, with another measure where one is given.
+
+        Raises SuiteError where the folder is no suite, or the measure is none.
+        """
         if not is_suite(self.path):
             raise SuiteError(f"{self.path} is no folder of a suite: it has no suite.json")
         found: dict[str, Any] = self.files.read("suite.json")
-        return found
+        return measured(found, measure)
 
     def open(self, url: str | None = None) -> Store:
         """The store; by `url` where the server is reached otherwise now. Raises SuiteError."""
@@ -185,6 +190,7 @@ def _about(loaded: Loaded, made: SuitePlan) -> dict[str, Any]:
         "choose": list(d.choose),
         "measure": d.measure,
         "best": d.best,
+        "by": [list(b) for b in d.by],
         "optimizers": [r.label for r in d.recipes],
         "benchmarks": list(dict.fromkeys(c.names["benchmark"] for c in made.cells)),
         "settings": [t.label for t in d.retrain],
@@ -222,3 +228,13 @@ def _empty(path: Path) -> None:
     """Refuse a folder with other things in it. Raises SuiteError."""
     if path.exists() and any(path.iterdir()) and not (path / "sources.json").is_file():
         raise SuiteError(f"{path} is not empty; choose another folder")
+
+
+def measured(about: Mapping[str, Any], measure: str | None) -> dict[str, Any]:
+    """What a suite says about itself, with another measure where one is given. Raises SuiteError."""
+    if measure is None:
+        return dict(about)
+    if measure not in REPORTED:
+        advice = did_you_mean(measure, REPORTED) or f"there are {', '.join(REPORTED[:3])}, …"
+        raise SuiteError(f"`{measure}` is not measured; {advice}")
+    return {**about, "measure": measure}

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
+from nasdsl.ir.config import show
 from nasdsl.suite.errors import SuiteError
 from nasdsl.suite.estimate import RATE
+from nasdsl.suite.statistics.factors import DIMENSIONS, Factor, Reported, factors
 from nasdsl.suite.statistics.results import Result, Results
 from nasdsl.suite.store import Stored
-from nasdsl.suite.table import LOWER
+from nasdsl.suite.table import is_lower
 from nasdsl.suite.work import value_of
 
 
@@ -38,10 +41,64 @@ def results_of(about: Mapping[str, Any], stored: Sequence[Stored]) -> Results:
     return Results(
         rows=tuple(rows),
         measure=measure,
-        higher=not any(word in measure for word in LOWER),
+        higher=not is_lower(measure),
         optimizers=tuple(about["optimizers"]),
         benchmarks=tuple(about["benchmarks"]),
     )
+
+
+def reported_of(about: Mapping[str, Any], stored: Sequence[Stored]) -> list[Reported]:
+    """The same values, each by all that it depends on. None of suites of an earlier version."""
+    measure, chosen = about["measure"], _chosen(about, stored)
+    found = []
+    for s in stored:
+        if s.cell.kind != "retrain" or s.result is None or "split" not in s.cell.names:
+            continue
+        if chosen is not None and s.cell.digest not in chosen:
+            continue
+        names = {d: s.cell.names[d] for d in DIMENSIONS}
+        if chosen is not None:
+            names["seed"] = ""
+        found.append(
+            Reported(
+                names=names,
+                changes=_changes(s.cell.order),
+                value=value_of(s.result, measure),
+            )
+        )
+    return found
+
+
+def factors_of(about: Mapping[str, Any], stored: Sequence[Stored]) -> list[Factor]:
+    """What a suite asks for `by`: each factor with its levels, as far as results allow."""
+    rows = reported_of(about, stored)
+    higher = not is_lower(about["measure"])
+    return [
+        factor
+        for name, k in about.get("by") or ()
+        for factor in factors(rows, name, higher=higher, k=k)
+    ]
+
+
+def _changes(order: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """What calls changed, by the dimension whose label it is part of."""
+    found: dict[str, dict[str, str]] = {"optimizer": {}, "split": {}, "setting": {}}
+    found["space"] = {k: _plain(v) for k, v in order["parameters"].items()}
+    for key, value in order["changes"].items():
+        head, _, rest = key.partition(".")
+        if head in ("split", "train") and rest:
+            found["setting" if head == "train" else "split"][rest] = _plain(value)
+        else:
+            found["optimizer"][key] = _plain(value)
+    return found
+
+
+def _plain(value: str) -> str:
+    """`1/40` as `0.025`: numbers as labels have them."""
+    try:
+        return show(Fraction(value))
+    except (ValueError, ZeroDivisionError):
+        return value
 
 
 def _chosen(about: Mapping[str, Any], stored: Sequence[Stored]) -> set[str] | None:

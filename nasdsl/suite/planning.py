@@ -46,6 +46,14 @@ def run_plan(loaded: Loaded, order: Mapping[str, Any]) -> Plan:
         kind: plans.find(kind, name, loaded) if kind != "space" else Item(kind, name, loaded)
         for kind, name in order["items"].items()
     }
+    if "dataset" not in items:
+        own = plans.own_dataset(items["space"])
+        if own is None:
+            name = items["space"].name
+            raise SuiteError(
+                f"the suite has no `datasets`, and space `{name}` no `data` of its own"
+            )
+        items["dataset"] = own
     return plans.make_from_items(
         items,
         parameters=order["parameters"],
@@ -67,7 +75,7 @@ class _Planner:
         d = self.declared
         seen: set[str] = set()
         for space in d.spaces:
-            for dataset in d.datasets:
+            for dataset in d.datasets or (None,):
                 for split in d.splits:
                     for recipe in d.recipes:
                         for cell in self._group(space, recipe, dataset, split):
@@ -75,12 +83,22 @@ class _Planner:
                                 seen.add(cell.digest)
                                 yield cell
 
-    def _group(self, space: Entry, recipe: Entry, dataset: Entry, split: Entry) -> Iterator[Cell]:
+    def _group(
+        self, space: Entry, recipe: Entry, dataset: Entry | None, split: Entry
+    ) -> Iterator[Cell]:
         """The searches of all seeds of a combination, and what follows from them."""
         d = self.declared
-        entries = {"space": space, "recipe": recipe, "dataset": dataset, "split": split}
+        entries = {"space": space, "recipe": recipe, "split": split}
+        if dataset is not None:
+            entries["dataset"] = dataset
         made = self._plan(entries, d.retrain[0])
-        names = {"optimizer": recipe.label, "benchmark": self._benchmark(space, dataset, split)}
+        names = {
+            "optimizer": recipe.label,
+            "benchmark": self._benchmark(space, dataset, split),
+            "space": space.label,
+            "dataset": made.dataset.name.rpartition(".")[2] if dataset is None else dataset.label,
+            "split": split.label,
+        }
         searches = list(self._searches(made, entries, names))
         yield from searches
         how, measure = d.choose
@@ -101,10 +119,10 @@ class _Planner:
             for column in zip(*by_seed, strict=True):
                 yield self._pick({**names, "setting": column[0].names["setting"]}, column)
 
-    def _benchmark(self, space: Entry, dataset: Entry, split: Entry) -> str:
+    def _benchmark(self, space: Entry, dataset: Entry | None, split: Entry) -> str:
         """The label of a combination: the space, and what else differs in the suite."""
         parts = [space.label]
-        if len(self.declared.datasets) > 1:
+        if dataset is not None and len(self.declared.datasets) > 1:
             parts.append(dataset.label)
         if len(self.declared.splits) > 1:
             parts.append(split.label)
@@ -112,7 +130,7 @@ class _Planner:
 
     def _plan(self, entries: Mapping[str, Entry], train: Entry) -> Plan:
         made = run_plan(self.loaded, self._order(entries, train, 0))
-        known = self.spaces.setdefault((entries["space"].label, entries["dataset"].label), {})
+        known = self.spaces.setdefault((entries["space"].label, made.dataset.name), {})
         made.spaces.update(known)
         made.space()
         known.update(made.spaces)
@@ -120,7 +138,7 @@ class _Planner:
 
     def _digest(self, made: Plan, entries: Mapping[str, Entry]) -> str:
         own = "; ".join(f"{k} = {show(v)}" for k, v in made.recipe.network)
-        key = entries["space"].label, entries["dataset"].label, own
+        key = entries["space"].label, made.dataset.name, own
         if key not in self.digests:
             self.digests[key] = digest(made.space())
         return self.digests[key]

@@ -27,14 +27,34 @@ PARQUET = ".parquet"
 LOWER = ("error", "loss", "seconds", "perplexity")
 
 
+def is_lower(measure: str) -> bool:
+    """Whether less of a measure is better."""
+    return any(word in measure.lower() for word in LOWER)
+
+
 def read(path: Path, columns: Mapping[str, str] | None = None) -> Results:
     """The results of a CSV file with a header, or of a Parquet file. Raises StatisticsError, OSError.
 
     `columns` names columns where they are not recognised: `{"value": "TestAcc1"}`; several that
     together are one are joined by `+`: `{"benchmark": "space+dataset"}`.
     """
+    found, measure, higher = records(path, columns or {})
+    names = ("optimizer", "benchmark", "setting", "seed")
+    rows = tuple(Result(**{n: r[n] for n in names}, value=float(r["value"])) for r in found)
+    return Results(rows=rows, measure=measure, higher=higher)
+
+
+def records(
+    path: Path, columns: Mapping[str, str], further: Mapping[str, Sequence[str]] | None = None
+) -> tuple[list[dict[str, str]], str, bool]:
+    """Lines of a table by what their columns hold; what there is no column for is empty.
+
+    `further` are columns that a caller wants beside those of `NAMES`. The measure and whether more
+    of it is better come with the lines. Raises StatisticsError, OSError.
+    """
     header, lines = _parquet(path) if path.suffix == PARQUET else _csv(path)
-    chosen = {what: _columns(what, header, columns or {}, path) for what in NAMES}
+    known = {**NAMES, **(further or {})}
+    chosen = {what: _columns(what, known, header, columns, path) for what in known}
     for what in ("optimizer", "benchmark", "value"):
         if not chosen[what]:
             raise StatisticsError(
@@ -43,24 +63,21 @@ def read(path: Path, columns: Mapping[str, str] | None = None) -> Results:
             )
     rows = []
     for number, line in enumerate(lines, 2):
-        text = line.get(chosen["value"][0]) or ""
-        try:
-            value = float(text)
-        except ValueError:
-            raise StatisticsError(f"{path}, line {number}: `{text}` is no number") from None
-        names = {
+        row = {
             what: " / ".join(line.get(c) or "" for c in chosen[what])
-            for what in ("optimizer", "benchmark", "setting", "seed")
+            for what in known
+            if what != "value"
         }
-        rows.append(Result(value=value, **names))
+        row["value"] = line.get(chosen["value"][0]) or ""
+        try:
+            float(row["value"])
+        except ValueError:
+            raise StatisticsError(f"{path}, line {number}: `{row['value']}` is no number") from None
+        rows.append(row)
     if not rows:
         raise StatisticsError(f"{path} has no lines")
     measure = chosen["value"][0]
-    return Results(
-        rows=tuple(rows),
-        measure=measure,
-        higher=not any(word in measure.lower() for word in LOWER),
-    )
+    return rows, measure, not is_lower(measure)
 
 
 def _csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
@@ -99,7 +116,11 @@ def _arrow() -> tuple[Any, Any]:
 
 
 def _columns(
-    what: str, header: Sequence[str], given: Mapping[str, str], path: Path
+    what: str,
+    known: Mapping[str, Sequence[str]],
+    header: Sequence[str],
+    given: Mapping[str, str],
+    path: Path,
 ) -> tuple[str, ...]:
     if what in given:
         asked = tuple(c.strip() for c in given[what].split("+"))
@@ -110,7 +131,7 @@ def _columns(
                 )
         return asked
     lower = {c.lower(): c for c in reversed(header)}
-    for name in NAMES[what]:
+    for name in known[what]:
         if name in lower:
             return (lower[name],)
     if what == "value":  # a measure of a suite: `test.error`

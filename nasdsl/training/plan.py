@@ -132,16 +132,25 @@ def find(kind: str, name: str | None, main: Loaded, extra: Sequence[Loaded] = ()
 
 def _dataset(name: str | None, main: Loaded, space: Item) -> Item:
     """The data set asked for, else the file's own, else the space's, else the default."""
-    block = _block(space)
-    if name is None and not main.program.names("dataset") and "data" in block.params:
-        ctx = Context(main.program.diags, main.program.flat, block, True, {})
-        given = parameter(ctx, "data")
-        found = value_of(ctx, given, None) if isinstance(given, Closure) else given
-        if isinstance(found, Block):
-            program = main.program
-            own = Program(found.module, program.diags, program.flat, program.sources)
-            return Item("dataset", found.name, Loaded(own, ()))
+    if name is None and not main.program.names("dataset"):
+        own = own_dataset(space)
+        if own is not None:
+            return own
     return find("dataset", name, main)
+
+
+def own_dataset(space: Item) -> Item | None:
+    """The data set that a space names as the default of its parameter `data`."""
+    block, program = _block(space), space.loaded.program
+    if "data" not in block.params:
+        return None
+    ctx = Context(program.diags, program.flat, block, True, {})
+    given = parameter(ctx, "data")
+    found = value_of(ctx, given, None) if isinstance(given, Closure) else given
+    if not isinstance(found, Block):
+        return None
+    own = Program(found.module, program.diags, program.flat, program.sources)
+    return Item("dataset", found.name, Loaded(own, ()))
 
 
 def make(

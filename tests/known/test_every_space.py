@@ -19,6 +19,10 @@ INPUTS = {
     "ofa_mobilenet_v3": Given("data", Shape("image", (3, 64, 64)), 7),
     "tnb101_jigsaw": Given("data", Shape("pieces", (9, 3, 32, 32)), 7),
     "tabular": Given("data", Shape("features", (54,)), 7),
+    "columns": Given("data", Shape("features", (12,)), 7),
+    "columns_no_skip": Given("data", Shape("features", (12,)), 7),
+    "signals": Given("data", Shape("series", (1, 32)), 7),
+    "signals_no_skip": Given("data", Shape("series", (1, 32)), 7),
     "conv1d": Given("data", Shape("series", (9, 32)), 7),
     "gpt_small": Given("data", Shape("tokens", (16,)), 65),
 }

@@ -10,6 +10,7 @@ from small_search import HEAD
 
 from nasdsl.ir.member import check
 from nasdsl.oneshot.select.greedy import certainty, importance, rank, stability, without_none
+from nasdsl.training.coupling.greedy import Decisions
 from nasdsl.training.search import Search
 
 SPACES = """
@@ -67,52 +68,6 @@ def test_the_score_is_the_product_of_normalised_criteria():
     assert score["z"] == pytest.approx((0.7 - 0.5) / (0.9 - 0.5) * (low - h) / low)
 
 
-class Reference:
-    """SGAS on tensors, as one loop over the alphas of one cell, written apart from the tool.
-
-    `alphas (edges, ops)`, column 0 is none; `nodes` lists the edges of each node, two of which
-    stay.
-    """
-
-    def __init__(self, nodes, count, *, criterion, start, every, history):
-        self.nodes, self.criterion = nodes, criterion
-        self.start, self.every, self.size = start, every, history
-        self.flags = torch.ones(count, dtype=torch.bool)
-        self.chosen, self.past, self.held = {}, [], {}
-
-    @staticmethod
-    def scaled(v):
-        span = v.max() - v.min()
-        return (v - v.min()) / span if span > 0 else torch.zeros_like(v)
-
-    def epoch(self, number, alphas):
-        mat = alphas.softmax(-1)
-        for edge, row in self.held.items():
-            mat[edge] = row
-        weight = mat[:, 1:].sum(-1)
-        probs = mat[:, 1:] / weight[:, None]
-        entropy = torch.distributions.Categorical(probs=probs).entropy()
-        score = self.scaled(weight) * self.scaled(1 - entropy / math.log(probs.shape[1]))
-        if self.criterion == 2:
-            inter = torch.zeros(len(mat), dtype=mat.dtype)
-            for old in self.past:
-                inter += torch.minimum(old, probs).sum(-1) / len(self.past)
-            score = score * self.scaled(inter)
-            self.past = [*self.past, probs][-self.size :]
-        if number < self.start or (number - self.start) % self.every or not self.flags.any():
-            return
-        edge = int(torch.where(self.flags, score, -torch.inf).argmax())
-        self.chosen[edge] = int(probs[edge].argmax()) + 1
-        self.flags[edge] = False
-        self.held[edge] = mat[edge]
-        for edges in self.nodes:
-            if edge in edges and sum(e in self.chosen for e in edges) == 2:
-                for other in edges:
-                    if self.flags[other]:
-                        self.held[other] = mat[other]
-                    self.flags[other] = False
-
-
 @pytest.mark.parametrize("criterion", [1, 2])
 def test_decisions_are_those_of_a_plain_loop_over_the_same_alphas(criterion):
     """A random walk of the alphas of both cells; every epoch the supernet is pruned for real."""
@@ -130,7 +85,7 @@ def test_decisions_are_those_of_a_plain_loop_over_the_same_alphas(criterion):
     for table, nodes in rules.items():
         edges[table] = [e for node in nodes for e in node]
         places = [[edges[table].index(e) for e in node] for node in nodes]
-        references[table] = Reference(
+        references[table] = Decisions(
             places,
             len(edges[table]),
             criterion=criterion,

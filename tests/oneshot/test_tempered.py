@@ -1,77 +1,17 @@
-"""The temperature that follows the noise of the gradients, against a plain loop."""
+"""The temperature that follows the noise of the gradients."""
 
 import math
 
 import pytest
 import torch
 from small_runs import equal_states, plan, run, search
-from small_search import Plain, farthest, recipe, small, steps
-from test_steps import rate
-from torch.nn import functional as F
+from small_search import recipe
 
 from nasdsl.oneshot.steps.tempered import Tempered
+from nasdsl.training.coupling.rules import RULES
+from nasdsl.training.coupling.temperature import HIGH, LOW
 
-HIGH, LOW, MEMORY = 5.0, 0.1, 0.8
-BODY = f"sampler = gumbel(tau = linear(2 -> 1))\n  step = tempered(high = {HIGH}, low = {LOW}, memory = {MEMORY})"
-
-
-class PlainTempered(Plain):
-    """Gumbel mixes, a list of all gradients so far, and the sums of the formula as they stand."""
-
-    def __init__(self, task, **options):
-        super().__init__(task, **options)
-        self.noise = task.noise
-        self.past = []
-
-    def heat(self):
-        t = len(self.past)
-        if t < 2:
-            return 1.0
-        b = MEMORY
-        share = [(1 - b) * b ** (t - 1 - i) / (1 - b**t) for i in range(t)]
-        mean = sum(s * g for s, g in zip(share, self.past, strict=True))
-        power = sum(s * g.square().sum() for s, g in zip(share, self.past, strict=True))
-        noise = sum(s * s for s in share)  # |m|^2 / v of independent gradients of mean zero
-        ratio = (mean.square().sum() / power).item()
-        signal = min(1.0, max(0.0, (ratio - noise) / (1 - noise)))
-        return HIGH ** (1 - signal) * LOW**signal
-
-    def drawn(self, tau):
-        found = {}
-        for name, alpha in self.alphas.items():
-            u = torch.rand(alpha.shape, generator=self.noise, dtype=torch.float64)
-            gumbel = -(-u.log()).log()
-            found[name] = ((F.log_softmax(alpha, -1) + gumbel) / tau).softmax(-1)
-        return found
-
-    def search(self, count):
-        self.heats = []
-        for step in range(count):
-            self.heats.append(self.heat())
-            tau = (2 + (1 - 2) * step / (count - 1)) * self.heats[-1]
-            loss = self.loss(self.valid(), self.drawn(tau))
-            self.move_arch(torch.autograd.grad(loss, list(self.alphas.values())))
-            mix = {n: m.detach() for n, m in self.drawn(tau).items()}
-            self.move_weights(step, self.train(), mix)
-            self.past.append(
-                torch.cat(
-                    [
-                        (torch.zeros_like(w) if w.grad is None else w.grad).detach().flatten()
-                        for w in self.weights.values()
-                    ]
-                )
-            )
-
-
-def test_a_whole_search_is_the_plain_loop():
-    body = f"epochs = 4\n  {BODY}"
-    task, other = small(body), small(body)
-    steps(task, 8)
-    plain = PlainTempered(other, lr=lambda step: rate(step, epochs=4))
-    plain.search(8)
-    assert plain.heats[:2] == [1.0, 1.0]
-    assert len(set(plain.heats[2:])) == 6
-    assert farthest(task, other) < 1e-6
+BODY = next(r.body.partition("\n")[2].strip() for r in RULES if r.name == "tempered")
 
 
 class Clocked:

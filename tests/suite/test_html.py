@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
-import shutil
-import struct
-import subprocess
-import zlib
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,7 +14,15 @@ import tiny
 from click.testing import CliRunner
 
 from nasdsl.cli.main import cli
-from nasdsl.report.html import charts, page
+from nasdsl.report.charts.axis import decades, ticks
+from nasdsl.report.charts.bars import bars
+from nasdsl.report.charts.front import front, on_front
+from nasdsl.report.charts.lines import lines
+from nasdsl.report.charts.ranking import ranking
+from nasdsl.report.charts.spread import spread
+from nasdsl.report.html import page
+from nasdsl.report.html.parts import Figure, Key, Page, Section, Table
+from nasdsl.report.html.plots import slug, write_plots
 from nasdsl.report.html.suite_page import results_page
 from nasdsl.suite import table
 
@@ -66,7 +73,7 @@ def read(text):
 
 @pytest.fixture(scope="module")
 def published():
-    return results_page(table.read(FILE), FILE, summary="mean", alpha=0.05)
+    return results_page(table.read(FILE), FILE, summary="mean", alpha=0.05).html
 
 
 @pytest.fixture(scope="module")
@@ -103,16 +110,24 @@ def test_published_results_are_drawn(published):
         "not significant",
     ):
         assert said in text, said
-    assert len(published) < 3_000_000
     assert str(FILE.parent.parent) not in published.split("How to repeat it")[0]
 
 
 def test_a_suite_is_drawn(done):
     text = write(done / "out", done / "s.html")
     tree = read(text)
-    assert "soft on tiny" in "".join(tree.text)
+    said = "".join(tree.text)
+    for part in (
+        "soft on tiny", "Discretization gap", "Shares of operations over time on tiny",
+        "soft: normal", "multiply-adds", "parameters", "seconds of search", "Each of the 8 runs",
+        "devices", "cpu",
+    ):  # fmt: skip
+        assert part in said, part
     assert text.count('class="paper"') == 4  # two optimizers, two cells each
     assert "one seed per cell" not in text
+    assert len(text) < 300_000
+    # What the report is written beside is left alone.
+    assert sorted(p.name for p in done.iterdir() if p.is_file()) == ["s.html", "tiny.nas"]
     again = CliRunner().invoke(cli, ["report", str(done / "out"), "-o", str(done / "s.html")])
     assert again.exit_code == 2 and "--force" in again.output
 
@@ -121,7 +136,8 @@ def test_a_run_is_drawn(done):
     run = next(p for p in sorted((done / "out" / "cells").iterdir()) if (p / "log.jsonl").is_file())
     tree = read(write(run, done / "r.html"))
     text = "".join(tree.text)
-    for said in ("How the mix developed", "normal/x[1]<-prev", "one-hot supernet", "nasdsl run"):
+    for said in ("How the mix developed", "normal/x[1]<-prev", "one-hot supernet", "nasdsl run",
+                 "discretization gap", "mean share of each operation, normal", "versions"):  # fmt: skip
         assert said in text, said
 
 
@@ -140,85 +156,99 @@ def test_an_unfinished_suite_and_a_foreign_folder(done, tmp_path):
 
 
 def test_names_cannot_write_into_the_page():
-    assert "<script" not in page.document("<script>", [page.facts([("<script>", "<script>")])])
-    assert "<b>" not in charts.key(["<b>"])
-    assert charts.lines({"a": [(1.0, float("nan"))]}) == ""
-    assert charts.ticks(0, 1, 5) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    bad = "<script>"
+    made = Page(bad, [page.facts([(bad, bad)]), Key([bad]), Table("t", [[bad, bad]], [bad, bad])])
+    drawn = Figure("f", lines({bad: [(0, 1), (1, 2)], "b": [(0, 1)]}, title=bad), bad)
+    made = Page(bad, [*made.parts, Section(bad, [drawn])])
+    assert bad not in made.html and "&lt;script&gt;" in made.html
+    assert bad not in drawn.chart.standalone
+
+
+def test_axes_have_round_marks():
+    assert ticks(0, 1, 5) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    assert [said for _, said in decades(1e5, 2.2e6)] == ["100 k", "200 k", "500 k", "1 M", "2 M"]
+    assert [said for _, said in decades(3.1e6, 3.9e6)] == ["3.1 M", "3.9 M"]
+
+
+def test_nothing_is_drawn_of_nothing():
+    assert lines({"a": [(1.0, float("nan"))]}) is None and lines({}) is None
+    assert bars([], title="", what="") is None and spread([], title="") is None
+    assert front([("a", 0.0, 1.0)], across="", up="") is None
+    assert Page("t", [Section("empty", [])]).html.count("<h2>") == 0
 
 
 def test_no_bars_without_a_significant_test():
     ranks = [("a", 1.4), ("b", 2.0), ("c", 2.6)]
-    assert 'stroke-width="4"' in charts.ranking(ranks, 2.0, [("a", "b", "c")])
-    assert 'stroke-width="4"' not in charts.ranking(ranks, 2.0, None)
+    assert 'stroke-width="4"' in ranking(ranks, 2.0, [("a", "b", "c")]).inline
+    assert 'stroke-width="4"' not in ranking(ranks, 2.0, None).inline
 
 
-# ---- a browser
-
-BROWSER = next((b for b in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if b), None)  # fmt: skip
-
-
-def pixels(path):
-    """Width, height and rows of RGB(A) bytes of a PNG without interlacing."""
-    data = path.read_bytes()
-    place, packed = 8, b""
-    while place < len(data):
-        length, kind = struct.unpack(">I4s", data[place : place + 8])
-        body = data[place + 8 : place + 8 + length]
-        if kind == b"IHDR":
-            width, height, _, colour = struct.unpack(">IIBB", body[:10])
-        elif kind == b"IDAT":
-            packed += body
-        place += length + 12
-    size = {2: 3, 6: 4}[colour]
-    raw = zlib.decompress(packed)
-    rows, before = [], bytearray(width * size)
-    for y in range(height):
-        start = y * (width * size + 1)
-        kind, row = raw[start], bytearray(raw[start + 1 : start + 1 + width * size])
-        for i in range(len(row)):
-            a = row[i - size] if i >= size else 0
-            b, c = before[i], before[i - size] if i >= size else 0
-            if kind == 1:
-                row[i] = (row[i] + a) & 255
-            elif kind == 2:
-                row[i] = (row[i] + b) & 255
-            elif kind == 3:
-                row[i] = (row[i] + (a + b) // 2) & 255
-            elif kind == 4:
-                p = a + b - c
-                near = min((abs(p - a), 0, a), (abs(p - b), 1, b), (abs(p - c), 2, c))[2]
-                row[i] = (row[i] + near) & 255
-        rows.append(bytes(row))
-        before = row
-    return width, height, size, rows
+def test_the_front_is_what_none_beats():
+    points = [("a", 1.0, 1.0), ("b", 2.0, 3.0), ("c", 3.0, 2.0), ("d", 2.0, 3.0), ("e", 4.0, 3.0)]
+    assert on_front(points) == [True, True, False, True, False]
+    assert on_front(points, higher=False) == [True, False, False, False, False]
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_is_seen(published, tmp_path, width):
-    """The page is drawn, in the width asked for, with text on it and coloured cells."""
-    file, shot = tmp_path / "p.html", tmp_path / "p.png"
-    file.write_text(published)
-    # A frame of the width wanted, as the browser's own window may not be made so narrow.
-    frame = tmp_path / "frame.html"
-    frame.write_text(
-        f'<body style="margin:0"><iframe src="p.html" width="{width}" height="1400" '
-        'style="border:0"></iframe>'
-    )
-    subprocess.run(
-        [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-         "--allow-file-access-from-files", f"--window-size={max(width, 600)},1400",
-         f"--screenshot={shot}", frame.as_uri()],
-        check=True, timeout=180, capture_output=True,
-    )  # fmt: skip
-    wide, high, size, rows = pixels(shot)
-    assert wide >= width and high >= 1000
-    inside = [[row[x * size : x * size + 3] for x in range(0, width, 2)] for row in rows[::4]]
-    dark = sum(sum(p) < 240 for row in inside for p in row)
-    coloured = sum(max(p) - min(p) > 40 for row in inside for p in row)
-    assert dark > 500, "no text"
-    assert coloured > 1500, "no shaded cells"
-    # Nothing of the page runs out of it at the right: the last columns are paper.
-    edge = [row[(width - 4) * size : (width - 4) * size + 3] for row in rows]
-    assert sum(sum(p) < 600 for p in edge) < len(edge) * 0.05
+def test_an_axis_begins_at_zero_unless_lines_would_lie_on_each_other():
+    wide = lines({"a": [(0, 0.1), (1, 0.9)]}, from_zero=True)
+    near = lines({"a": [(0, 0.124), (1, 0.126)]}, from_zero=True)
+    assert ">0.0<" in wide.inline and ">0.00<" not in near.inline and ">0.125" in near.inline
+
+
+def test_long_lines_are_thinned_but_not_their_numbers():
+    chart = lines({"a": [(float(i), float(i)) for i in range(1000)]})
+    assert chart.inline.count(" L ") == 119 and len(chart.rows) == 1000
+    assert chart.csv.splitlines()[1000] == "999.0,999.0"
+
+
+# ---- plots as files
+
+
+def test_every_plot_is_a_file_with_its_numbers(done):
+    folder = done / "plots"
+    made = CliRunner().invoke(cli, ["report", str(done / "out"), "--plots", str(folder)])
+    assert made.exit_code == 0, made.output
+    names = {p.name for p in folder.iterdir()}
+    for stem in ("results", "ranks", "front-parameters", "front-multiply-adds", "gap", "operations",
+                 "soft-on-tiny-cell-normal", "shares-soft-on-tiny-normal"):  # fmt: skip
+        assert f"{stem}.svg" in names, sorted(names)
+    for file in folder.glob("*.svg"):
+        text = file.read_text()
+        assert text.startswith("<svg xmlns=") and "var(" not in text and "class=" not in text, file
+        assert not re.search(r"https?://(?!www.w3.org/2000/svg)", text)
+    rows = list(csv.reader(io.StringIO((folder / "front-parameters.csv").read_text())))
+    assert rows[0] == ["", "parameters", "test.error", "on the front"] and len(rows) == 3
+    again = CliRunner().invoke(cli, ["report", str(done / "out"), "--plots", str(folder)])
+    assert again.exit_code == 2 and "is not empty" in again.output
+    none = CliRunner().invoke(cli, ["report", str(done / "out")])
+    assert none.exit_code == 2 and "say what to write" in none.output
+
+
+def test_png_needs_its_extra_and_the_rest_does_not(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "cairosvg", None)
+    made = CliRunner().invoke(cli, ["report", str(FILE), "--plots", str(tmp_path / "p")])
+    assert made.exit_code == 0
+    assert "no PNG files: cairosvg is not installed: pip install 'nasdsl[png]'" in made.output
+    assert (tmp_path / "p" / "critical-difference.svg").is_file()
+    assert not list((tmp_path / "p").glob("*.png"))
+
+
+def test_png_is_drawn(published, tmp_path):
+    pytest.importorskip("cairosvg", reason="the extra `png` is not installed")
+    from PIL import Image
+
+    from nasdsl.report.png import renderer
+
+    chart = ranking([("a", 1.4), ("b", 2.0), ("c", 2.6)], 2.0, [("a", "b")])
+    written = write_plots(Page("t", [Figure("CD", chart)]), tmp_path, renderer())
+    assert written == ["CD.svg", "CD.csv", "CD.png"]
+    with Image.open(tmp_path / "CD.png") as image:
+        colours = image.convert("RGB").getcolors(100_000)
+        assert image.width == 960 and len(colours) > 20
+
+
+def test_names_of_files_are_plain_and_differ(tmp_path):
+    assert slug("weights normal/x[1]<-prev") == "weights-normal-x1-prev" and slug("/..") == "plot"
+    one = bars([("a", 1.0)], title="t", what="w")
+    written = write_plots(Page("t", [Figure("a b", one), Figure("A/B", one)]), tmp_path, None)
+    assert written == ["a-b.svg", "a-b.csv", "A-B-2.svg", "A-B-2.csv"]

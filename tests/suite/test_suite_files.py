@@ -6,12 +6,14 @@ import pytest
 
 from nasdsl import driver, resources
 from nasdsl.suite import declaration, planning
+from nasdsl.suite.cuts import cut_of
 from nasdsl.suite.estimate import RATE
 
-FILES = ("bench_small", "nb201", "robustness", "split_ratios", "bench")
+FILES = ("bench_small", "kinds", "nb201", "robustness", "split_ratios", "bench")
 #: Searches, choices and retrainings.
 CELLS = {
     "bench_small": (9 * 7 * 3, 0, 9 * 7 * 3),
+    "kinds": (6 * 5 * 3, 0, 6 * 5 * 3),
     "nb201": (7 * 3 * 4, 0, 7 * 3 * 4),
     "robustness": (4 * 6 * 3, 0, 4 * 6 * 3),
     "datasets": (3 * 4 * 4, 0, 3 * 4 * 4),
@@ -20,7 +22,8 @@ CELLS = {
 SLOW = {
     "darts_bench": (9 * 7 * 3, 9 * 7, 9 * 7 * 9),
     "robustness_splits": (4 * 3 * 7 * 3, 0, 4 * 3 * 7 * 3),
-    "split_ratios": (2 * 4 * 24 * 3, 2 * 4 * 24, 2 * 4 * 24),
+    "split_ratios": (2 * 4 * 42 * 3, 2 * 4 * 42, 2 * 4 * 42),
+    "split_ratios_small": (3 * 42, 0, 3 * 42),
     "robust_l2": (4 * 4 * 3 * 3, 4 * 4 * 3, 4 * 4 * 3 * 3),
     "split_robustness": (9 * 7 * 6 * 3, 9 * 7 * 6, 9 * 7 * 6),
 }
@@ -68,12 +71,41 @@ def test_the_small_suite_fits_two_cores():
 
 
 @pytest.mark.parametrize(
-    ("file", "name", "unread"),
+    ("name", "by"),
     [
-        ("suites/bench.nas", "darts_bench", ()),
-        ("suites/bench.nas", "fidelity", ("spearman(by = epochs)", "precision_at(10)")),
-        ("suites/split_ratios.nas", "split_ratios", ("kendall_tau(by = split)",)),
+        ("darts_bench", ()),
+        ("fidelity", (("epochs", None), ("retrain", 3))),
+        ("split_robustness", (("split", None),)),
+        ("split_ratios", (("share", None), ("weights", None))),
     ],
 )
-def test_what_no_report_has_is_said(file, name, unread):
-    assert declaration.declared(driver.load(file), name).unread == unread
+def test_what_reports_compare_by(name, by):
+    loaded = driver.load(driver.where_bundled(name, "suite"))
+    assert declaration.declared(loaded, name).by == by
+
+
+def test_every_cut_has_three_orders_and_both_kinds():
+    """Both splits at 50, 60, 70 and 80 per cent, shuffled and stratified."""
+    for name in ("split_ratios", "split_ratios_small"):
+        loaded = driver.load(driver.where_bundled(name, "suite"))
+        found = Counter()
+        for entry in declaration.declared(loaded, name).splits:
+            order = {
+                "items": {"space": "single_cell", "recipe": "small_darts", "split": entry.name,
+                          "dataset": "digits", "train": "small_train"},
+                "parameters": {}, "seed": 0,
+                "changes": {f"split.{k}": v for k, v in entry.changes},
+            }  # fmt: skip
+            family, share, kind, _ = cut_of(planning.run_plan(loaded, order).split)
+            found[family, float(share), kind] += 1
+        shares = [("search", s) for s in (0.5, 0.6, 0.7, 0.8)]
+        shares += [("weights", s) for s in (0.6, 0.7, 0.8)]
+        assert found == {(*s, k): 3 for s in shares for k in ("shuffled", "stratified")}
+
+
+def test_kinds_of_data_stand_in_one_suite():
+    made = planned("kinds")
+    kinds = {c.names["space"]: c.names["dataset"] for c in made.cells}
+    assert set(kinds.values()) == {"fashion16", "waveforms64", "interactions12"} and len(kinds) == 6
+    assert all("dataset" not in c.order["items"] for c in made.cells)
+    assert sum(c.estimate["work"] for c in made.cells) / RATE < 1800

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
 from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.ir.config import Component, Schedule, Steps, Time, Word
-from nasdsl.ir.schema import REQUIRED, SLOTS, Param, Spec
+from nasdsl.ir.schema import REPORTED, REQUIRED, SLOTS, Param, Spec
 from nasdsl.lowering.config import places, plugged
 from nasdsl.lowering.config.context import UNKNOWN, Context, Scope, is_number, time_of
 from nasdsl.lowering.scope import Broken
@@ -184,6 +185,8 @@ def check(ctx: Context, param: Param, value: Any, node: ast.Value, owner: str, s
             if kind == "positive":
                 _positive(ctx, value, node, param.name)
             return value
+        case "measure":
+            return _measure(ctx, value, node, wrong)
         case "names":
             return tuple(str(v) for v in value) if isinstance(value, frozenset | tuple) else value
         case "name":
@@ -192,6 +195,20 @@ def check(ctx: Context, param: Param, value: Any, node: ast.Value, owner: str, s
             return component(ctx, of, value, node, scope, of)
         case _:
             return value
+
+
+def _measure(ctx: Context, value: Any, node: ast.Value, wrong: Callable[[str], Broken]) -> Word:
+    """The name of something that is measured."""
+    if not isinstance(value, Word):
+        raise wrong("what is measured: `test.accuracy`")
+    if value.text not in REPORTED:
+        raise ctx.fail(
+            "E304",
+            node.span,
+            f"`{value.text}` is not measured",
+            did_you_mean(value.text, REPORTED) or f"there are {', '.join(REPORTED[:3])}, …",
+        )
+    return value
 
 
 def _positive(ctx: Context, value: Any, node: ast.Value, name: str) -> None:

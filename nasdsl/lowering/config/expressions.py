@@ -125,7 +125,10 @@ def _subscript(ctx: Context, node: ast.Subscript, scope: Scope) -> Data:
     if not isinstance(node.index, ast.Range):
         raise ctx.fail("E404", node.span, "a range is wanted: `data[0%..50%]`")
     low, high = ctx.number(node.index.low, scope), ctx.number(node.index.high, scope)
-    indices = not (places.percent(node.index.low) or places.percent(node.index.high))
+    # A computed bound that is not whole is a share as well: `order[share * weights..share]`.
+    shares = 0 <= low <= high <= 1 and (low.denominator != 1 or high.denominator != 1)
+    percent = places.percent(node.index.low) or places.percent(node.index.high)
+    indices = not (percent or shares)
     if not indices and not 0 <= low <= high <= 1:
         raise ctx.fail("E404", node.index.span, "a range lies between 0% and 100% and runs upwards")
     if indices and (low.denominator != 1 or high.denominator != 1 or low < 0 or high < low):

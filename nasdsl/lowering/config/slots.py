@@ -6,21 +6,14 @@ from typing import Any
 
 from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.ir.config import Component, Data, Pipeline, Ref, Steps, Total, Word
-from nasdsl.ir.schema import PRECISIONS, SLOTS, Param
+from nasdsl.ir.schema import MEASURED, PRECISIONS, SLOTS, Param
 from nasdsl.ir.shape import Shape
-from nasdsl.lowering.config import components, places
+from nasdsl.lowering.config import components, places, reports
 from nasdsl.lowering.config.context import UNKNOWN, Context, Scope, is_number
 from nasdsl.lowering.elsewhere import bundled_hint
 from nasdsl.lowering.scope import Broken
 from nasdsl.source import Span
 from nasdsl.syntax import ast
-
-#: What may decide between runs; test data may not.
-_MEASURED = tuple(
-    f"{part}.{what}"
-    for part in ("search.train", "search.valid", "retrain.train", "retrain.valid")
-    for what in ("loss", "accuracy", "error")
-)
 
 
 def slot(ctx: Context, name: str, type_: str, node: ast.Value, scope: Scope) -> Any:
@@ -44,6 +37,8 @@ def slot(ctx: Context, name: str, type_: str, node: ast.Value, scope: Scope) -> 
             parts = value.parts if isinstance(value, Total) else (value,)
             made = tuple(components.component(ctx, of, p, node, scope, name) for p in parts)
             return made[0] if len(made) == 1 else Total(made)
+        case "list":
+            return reports.entries(ctx, value, node, scope, name)
         case "prune":
             return _prune(ctx, value, node, scope)
         case "refs":
@@ -88,13 +83,13 @@ def _choose(ctx: Context, value: Any, node: ast.Value) -> Any:
         return value
     if isinstance(value, Component) and value.name in ("min", "max") and len(value.args) == 1:
         measured = str(value.args[0][1])
-        if measured in _MEASURED:
+        if measured in MEASURED:
             return value
         raise ctx.fail(
             "E304",
             node.span,
             f"`{measured}` is not measured",
-            did_you_mean(measured, _MEASURED),
+            did_you_mean(measured, MEASURED),
         )
     raise ctx.fail("E304", node.span, "`choose` is `all`, `min(…)` or `max(…)`")
 

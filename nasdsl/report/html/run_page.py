@@ -10,11 +10,28 @@ from typing import Any
 from nasdsl.diagnostics.model import CompileError
 from nasdsl.ir.genotype import Genotype, loads
 from nasdsl.ir.space import Space
+from nasdsl.report.benchmark import benchmark_lines
+from nasdsl.report.charts.bars import bars
+from nasdsl.report.charts.lines import lines
 from nasdsl.report.columns import number
 from nasdsl.report.draw import DrawError, drawing
-from nasdsl.report.html import charts, page
+from nasdsl.report.html import page
+from nasdsl.report.html.mix import mix_over_time
+from nasdsl.report.html.parts import (
+    Beside,
+    Drawing,
+    Figure,
+    Folded,
+    Key,
+    Page,
+    Part,
+    Section,
+    Table,
+    figure,
+)
 from nasdsl.report.picture import cells_of
-from nasdsl.report.run import run_report, shares
+from nasdsl.report.run import run_report
+from nasdsl.report.suite_plan import duration
 from nasdsl.training.archive import reopen
 from nasdsl.training.record import RunFolder, read_log
 
@@ -22,7 +39,7 @@ from nasdsl.training.record import RunFolder, read_log
 MOST = 64
 
 
-def run_page(path: Path) -> str:
+def run_page(path: Path) -> Page:
     """The page of a run folder. Raises RunError."""
     report = run_report(path)
     folder = RunFolder(path)
@@ -31,12 +48,13 @@ def run_page(path: Path) -> str:
     items = run.get("items") or {}
     title = " / ".join(str(i["name"]) for k in ("space", "recipe") if (i := items.get(k)))
     labels = {row["decision"]: row["labels"] for rows in report["mix"].values() for row in rows}
-    return page.document(
+    return Page(
         f"Run: {title or path.name}",
         [
             page.facts(_facts(report)),
-            "".join(page.note(w) for w in report["warnings"]),
+            *(page.note(w) for w in report["warnings"]),
             _found(folder, report),
+            _worth(report),
             _search(report),
             _trajectories(records, labels),
             _health(report),
@@ -53,46 +71,64 @@ def _facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     found.append(("changed", ", ".join(f"{k} = {v}" for k, v in changed.items())))
     found.append(("seed", str(run.get("seed", ""))))
     found.append(("status", str(report["status"])))
-    for name, key in (("supernet, validation", "valid"), ("one-hot supernet", "valid_discrete")):
-        if report.get(key):
-            found.append((name, f"{report[key]['accuracy']:.2f} %"))
-    if report.get("discretization_gap") is not None:
-        found.append(("discretization gap", f"{report['discretization_gap']:.2f} points"))
-    if report.get("retrain"):
-        retrain = report["retrain"]
-        found.append(("retrained, test", f"{retrain['test']['accuracy']:.2f} %"))
-        found.append(("parameters", number(int(retrain["params"]))))
     return found
 
 
-def _found(folder: RunFolder, report: Mapping[str, Any]) -> str:
+def _found(folder: RunFolder, report: Mapping[str, Any]) -> Section:
     if not folder.has("genotype.json"):
-        return page.section("Architecture", page.paragraph("None is found yet."))
-    drawn = "".join(cells(folder, start=0))
+        return Section("Architecture", [page.paragraph("None is found yet.")])
     text = report.get("genotype")
-    return page.section("Architecture", drawn, page.code(str(text)) if text else "")
+    return Section("Architecture", [*cells(folder), page.code(str(text)) if text else ""])
 
 
-def cells(folder: RunFolder, *, start: int) -> list[str]:
+def cells(folder: RunFolder, *, name: str = "cell") -> list[Drawing]:
     """Drawings of the cells that a run's genotype names; none where its sources are damaged."""
     try:
         genotype = loads(json.dumps(folder.read("genotype.json")))
         space = reopen(folder).space(genotype)
     except (CompileError, ValueError, KeyError, TypeError, OSError):
         return []
-    return cell_drawings(space, genotype, start=start)
+    return cell_drawings(space, genotype, name=name)
 
 
-def cell_drawings(space: Space, genotype: Genotype, *, start: int) -> list[str]:
+def cell_drawings(space: Space, genotype: Genotype, *, name: str = "cell") -> list[Drawing]:
     """Drawings of the cells of a space that a genotype has decided."""
     made = []
-    for i, name in enumerate(cells_of(space.target)):
+    for cell in cells_of(space.target):
         try:
-            svg = drawing(space, "svg", name, resolved=True, genotype=genotype)
+            svg = drawing(space, "svg", cell, resolved=True, genotype=genotype)
         except DrawError:
             continue
-        made.append(page.figure(page.drawing(svg, start + i)))
+        made.append(Drawing(f"{name} {cell}", svg))
     return made
+
+
+def _worth(report: Mapping[str, Any]) -> Section:
+    """What the supernet promised, what is left of it one-hot, and what the network came to."""
+    shown: list[tuple[str, float]] = []
+    for said, measured in (
+        ("supernet, validation", report.get("valid")),
+        ("one-hot supernet, validation", report.get("valid_discrete")),
+        ("retrained, validation", (report.get("retrain") or {}).get("valid")),
+        ("retrained, test", (report.get("retrain") or {}).get("test")),
+    ):
+        if measured and measured.get("accuracy") is not None:
+            shown.append((said, float(measured["accuracy"])))
+    gap = report.get("discretization_gap")
+    facts = [("discretization gap", "" if gap is None else f"{gap:.2f} points")]
+    if report.get("retrain"):
+        facts.append(("parameters", number(int(report["retrain"]["params"]))))
+    said = (
+        "The gap is what the accuracy of the supernet loses when its mix becomes the one "
+        "architecture, with the weights it has."
+        if gap is not None
+        else ""
+    )
+    parts: list[Part] = [page.facts(facts)]
+    parts += figure("accuracy", bars(shown, title="accuracy", what="accuracy, %"), said)
+    if report.get("benchmark"):
+        parts.append(page.code("\n".join(benchmark_lines(report["benchmark"]))))
+    return Section("What it is worth", parts)
 
 
 def _series(epochs: Sequence[Mapping[str, Any]], what: str) -> dict[str, list[tuple[float, float]]]:
@@ -104,108 +140,101 @@ def _series(epochs: Sequence[Mapping[str, Any]], what: str) -> dict[str, list[tu
     return found
 
 
-def _search(report: Mapping[str, Any]) -> str:
+def _curves(name: str, epochs: Sequence[Mapping[str, Any]]) -> list[Part]:
+    """Loss and accuracy beside each other."""
+    drawn: list[Figure] = []
+    for what, title in (("loss", "loss"), ("accuracy", "accuracy, %")):
+        drawn += figure(f"{name} {what}", lines(_series(epochs, what), title=title), key=False)
+    return [Key(list(_series(epochs, "loss"))), Beside(drawn)] if drawn else []
+
+
+def _search(report: Mapping[str, Any]) -> Section:
     epochs = report["epochs"]
-    if not epochs or not _series(epochs, "loss"):
-        return ""
     entropies: dict[str, list[tuple[float, float]]] = {}
     for e in epochs:
         for name, value in (e.get("entropy") or {}).items():
             entropies.setdefault(name, []).append((float(e["epoch"]), float(value)))
-    parts = [
-        charts.key(list(_series(epochs, "loss"))),
-        page.figure(charts.lines(_series(epochs, "loss"), title="loss")),
-        page.figure(charts.lines(_series(epochs, "accuracy"), title="accuracy, %")),
-    ]
-    if entropies:
-        parts += [
-            charts.key(list(entropies)),
-            page.figure(charts.lines(entropies, title="mean entropy of the mix, nats")),
-        ]
-    return page.section("Search", *parts)
+    drawn = lines(entropies, title="mean entropy of the mix, nats")
+    return Section("Search", [*_curves("search", epochs), *figure("entropy", drawn)])
 
 
-def _trajectories(records: Sequence[Mapping[str, Any]], labels: Mapping[str, Sequence[str]]) -> str:
+def _trajectories(
+    records: Sequence[Mapping[str, Any]], labels: Mapping[str, Sequence[str]]
+) -> Section:
     """The mix epoch by epoch: the share of every operation, and the weights of every decision."""
-    with_mix = [r for r in records if r.get("mix")]
-    if not with_mix:
-        return ""
-    parts = []
-    weights: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    over: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for r in with_mix:
-        now = {**labels, **(r.get("labels") or {})}
-        at = float(r["epoch"])
-        for table_name, rows in r["mix"].items():
-            for label, share in shares(rows, now).items():
-                over.setdefault(table_name, {}).setdefault(label, []).append((at, share))
-            for identity, row in rows.items():
-                names = now.get(identity, ())
-                if len(names) != len(row):
-                    names = [f"option {i}" for i in range(1, len(row) + 1)]
-                for label, w in zip(names, row, strict=True):
-                    weights.setdefault(identity, {}).setdefault(label, []).append((at, float(w)))
-    for table_name, lines in over.items():
-        parts += [
-            charts.key(list(lines)),
-            page.figure(
-                charts.lines(lines, title=f"mean share of each operation, {table_name}", low=0.0)
-            ),
-        ]
-    drawn = list(weights.items())[:MOST]
-    small = "".join(
-        charts.lines(lines, title=identity, small=True, low=0.0) for identity, lines in drawn
-    )
-    rest = len(weights) - len(drawn)
-    said = page.paragraph(f"{rest} further decisions are not drawn.", soft=True) if rest else ""
-    parts.append(
-        page.folded(f"Weights of {len(drawn)} decisions", f'<div class="grid">{small}</div>{said}')
-    )
-    return page.section("How the mix developed", *parts)
+    shares, weights = mix_over_time(records, labels)
+    if not weights:
+        return Section("How the mix developed", [])
+    parts: list[Part] = []
+    keyed: dict[tuple[str, ...], list[Figure]] = {}
+    for table_name, series in shares.items():
+        drawn = lines(series, title=f"mean share of each operation, {table_name}", from_zero=True)
+        keyed.setdefault(tuple(series), []).extend(figure(f"shares {table_name}", drawn, key=False))
+    for names, figures in keyed.items():  # charts of the same options stand under one key
+        parts += [Key(names), Beside(figures)]
+    decided = list(weights.items())[:MOST]
+    keyed = {}
+    for identity, series in decided:
+        drawn = lines(series, title=identity, small=True, from_zero=True)
+        keyed.setdefault(tuple(series), []).extend(figure(f"weights {identity}", drawn, key=False))
+    inside: list[Part] = []
+    for names, figures in keyed.items():
+        inside += [Key(names), Beside(figures, small=True)]
+    if rest := len(weights) - len(decided):
+        inside.append(page.paragraph(f"{rest} further decisions are not drawn.", soft=True))
+    parts.append(Folded(f"Weights of {len(decided)} decisions, epoch by epoch", inside))
+    return Section("How the mix developed", parts)
 
 
-def _health(report: Mapping[str, Any]) -> str:
+def _health(report: Mapping[str, Any]) -> Section:
     found: dict[str, list[tuple[float, float]]] = {}
     for e in report["epochs"]:
         for name, value in (e.get("health") or {}).items():
             if isinstance(value, int | float):
                 found.setdefault(name, []).append((float(e["epoch"]), float(value)))
-    if not found:
-        return ""
-    small = "".join(charts.lines({n: v}, title=n, small=True) for n, v in found.items())
-    return page.section("Health", f'<div class="grid">{small}</div>')
+    small: list[Figure] = []
+    for n, v in found.items():
+        small += figure(f"health {n}", lines({n: v}, title=n, small=True))
+    notes = list(dict.fromkeys(e["health_note"] for e in report["epochs"] if e.get("health_note")))
+    if not found and not notes:
+        hint = "measure = entropy + skip_share + gap + gradient_match"
+        said = page.paragraph(f"Nothing was measured; `{hint}` in a recipe does.", soft=True)
+        return Section("Health", [said])
+    return Section("Health", [*(page.note(n) for n in notes), Beside(small, small=True)])
 
 
-def _retraining(report: Mapping[str, Any]) -> str:
-    epochs = report["retrain_epochs"]
-    if not epochs or not _series(epochs, "loss"):
-        return ""
-    return page.section(
-        "Retraining",
-        charts.key(list(_series(epochs, "loss"))),
-        page.figure(charts.lines(_series(epochs, "loss"), title="loss")),
-        page.figure(charts.lines(_series(epochs, "accuracy"), title="accuracy, %")),
-    )
+def _retraining(report: Mapping[str, Any]) -> Section:
+    return Section("Retraining", _curves("retraining", report["retrain_epochs"]))
 
 
-def _cost(folder: RunFolder, report: Mapping[str, Any]) -> str:
+def _cost(folder: RunFolder, report: Mapping[str, Any]) -> Section:
     run = folder.read("run.json")
-    seconds = [e["seconds"] for e in report["epochs"] if "seconds" in e]
+    seconds = [float(e["seconds"]) for e in report["epochs"] if "seconds" in e]
+    measuring = sum(float(e.get("health_seconds") or 0.0) for e in report["epochs"])
+    rows = []
+    if seconds:
+        rows.append(["search", str(len(seconds)), duration(max(seconds)), f"{max(seconds):.1f}"])
+    if measuring:
+        rows.append(["health, on top", "", duration(measuring), f"{measuring:.1f}"])
+    if report.get("retrain"):
+        spent, epochs = float(report["retrain"]["seconds"]), report["retrain"].get("epochs", "")
+        rows.append(["retraining", str(epochs), duration(spent), f"{spent:.1f}"])
     found = [
-        ("search", f"{max(seconds):.1f} s of training" if seconds else ""),
-        ("retraining", f"{report['retrain']['seconds']:.1f} s" if report.get("retrain") else ""),
         ("device", f"{run.get('device')}, {run.get('threads')} threads"),
         ("versions", ", ".join(f"{k} {v}" for k, v in (run.get("versions") or {}).items())),
         ("space", f"digest {run.get('space_digest')}"),
         ("images", ", ".join(f"{k} {v}" for k, v in (run.get("fingerprints") or {}).items())),
     ]
-    return page.section(
+    return Section(
         "What it cost, and how to repeat it",
-        page.facts(found),
-        page.code(f"nasdsl run {report['path']} -o again"),
-        page.paragraph(
-            "The folder holds every source it was compiled from; the same versions on the same "
-            "device repeat it bit for bit.",
-            soft=True,
-        ),
+        [
+            Table("cost", rows, ["", "epochs", "time", "seconds"]),
+            page.facts(found),
+            page.code(f"nasdsl run {report['path']} -o again"),
+            page.paragraph(
+                "The folder holds every source it was compiled from; the same versions on the "
+                "same device repeat it bit for bit.",
+                soft=True,
+            ),
+        ],
     )

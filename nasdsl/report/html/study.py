@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from nasdsl.report.html import charts, page
+from nasdsl.report.charts.bars import bars
+from nasdsl.report.charts.ranking import ranking
+from nasdsl.report.charts.spread import spread
+from nasdsl.report.html import page
+from nasdsl.report.html.parts import Beside, Figure, Folded, Part, Section, Table, figure
 from nasdsl.report.suite_text import summary_name
+from nasdsl.suite.statistics.paired import interval
+from nasdsl.suite.statistics.pairwise import Pair
 from nasdsl.suite.statistics.study import Study
 from nasdsl.suite.statistics.verdict import short, verdict
 
 
-def sections(study: Study) -> list[str]:
+def sections(study: Study) -> list[Part]:
     """Everything a study says, drawn."""
     return [
-        "".join(page.note(n) for n in study.notes),
+        *(page.note(n) for n in study.notes),
         _values(study),
         _ranks(study),
         _pairs(study),
@@ -21,7 +27,7 @@ def sections(study: Study) -> list[str]:
     ]
 
 
-def _values(study: Study) -> str:
+def _values(study: Study) -> Section:
     r = study.results
     best = study.layout.summary == "best"
     rows: list[list[str]] = []
@@ -55,7 +61,7 @@ def _values(study: Study) -> str:
         if over and not best
         else ""
     )
-    drawn = []
+    drawn: list[Figure] = []
     for b in r.benchmarks:
         lines = []
         for o in r.optimizers:
@@ -64,16 +70,18 @@ def _values(study: Study) -> str:
                 several = [v for values in r.cell(o, b).values() for v in values]
                 bounds = None if c.interval is None else (c.interval.low, c.interval.high)
                 lines.append((o, several, c.mean, bounds))
-        drawn.append(page.figure(charts.spread(lines), b))
-    return page.section(
+        drawn += figure(f"values {b}", spread(lines, title=f"values on {b}"), b)
+    return Section(
         "Results",
-        page.paragraph(said, soft=True),
-        page.table(rows, ["", *r.optimizers], shades),
-        page.folded("Every value of every benchmark", "".join(drawn)),
+        [
+            page.paragraph(said, soft=True),
+            Table("results", rows, ["", *r.optimizers], shades),
+            Folded("Every value of every benchmark", [Beside(drawn)]),
+        ],
     )
 
 
-def _ranks(study: Study) -> str:
+def _ranks(study: Study) -> Section:
     layout = study.layout
     k = layout.k
     rows = [
@@ -85,7 +93,7 @@ def _ranks(study: Study) -> str:
     ]
     rows.append(["average", *(f"{v:.2f}" for _, v in study.ranks)])
     shades.append([None, *(1 - 2 * (v - 1) / max(1, k - 1) for _, v in study.ranks)])
-    parts = [page.table(rows, ["", *layout.optimizers], shades)]
+    parts: list[Part] = [Table("ranks", rows, ["", *layout.optimizers], shades)]
     f = study.friedman
     if f is not None and study.concordance is not None:
         parts.append(
@@ -107,7 +115,7 @@ def _ranks(study: Study) -> str:
                     "called different by Nemenyi's test."
                 )
             )
-        drawn = charts.ranking(study.ranks, study.critical_difference, study.cliques)
+        drawn = ranking(study.ranks, study.critical_difference, study.cliques)
         said = (
             f"Average ranks over {f.n} benchmarks; 1 is best. Thick lines join optimizers that "
             "Nemenyi's test does not tell apart; CD is its critical difference at "
@@ -115,20 +123,20 @@ def _ranks(study: Study) -> str:
             if study.cliques is not None
             else f"Average ranks over {f.n} benchmarks; 1 is best."
         )
-        parts.append(page.figure(drawn, said))
-    return page.section("Ranks", *parts)
+        parts.append(Figure("critical difference", drawn, said))
+    return Section("Ranks", parts)
 
 
-def _pairs(study: Study) -> str:
+def _pairs(study: Study) -> Section:
     if not study.pairs:
-        return ""
+        return Section("Pairs of optimizers", [])
     rows = []
     for p in sorted(study.pairs, key=lambda p: p.wilcoxon.p):
         said = verdict(p.holm, n=study.layout.n, least=p.wilcoxon.least, alpha=study.alpha)
         rows.append(
             [
                 f"{p.a} - {p.b}",
-                f"{p.effect.mean:+.2f}",
+                f"{p.effect.mean:+.2f}{_within(study, p)}",
                 f"{p.effect.hedges:+.2f}",
                 f"{p.effect.cliff:+.2f}",
                 short(p.wilcoxon.p),
@@ -143,19 +151,28 @@ def _pairs(study: Study) -> str:
         else f"The least p that {study.layout.n} benchmarks can give is {short(study.least_p)}."
     )
     head = ["", "mean difference", "Hedges g", "Cliff δ", "Wilcoxon p", "after Holm", ""]
-    return page.section(
+    return Section(
         "Pairs of optimizers",
-        page.paragraph(
-            f"Exact Wilcoxon signed-rank tests over benchmarks, corrected by Holm. {least}",
-            soft=True,
-        ),
-        page.table(rows, head),
+        [
+            page.paragraph(
+                f"Exact Wilcoxon signed-rank tests over benchmarks, corrected by Holm. {least} "
+                "Below a difference its 95 % interval (Student's t).",
+                soft=True,
+            ),
+            Table("pairs", rows, head),
+        ],
     )
 
 
-def _agreement(study: Study) -> str:
+def _within(study: Study, pair: Pair) -> str:
+    """Student's t interval of a difference over benchmarks, as a second line."""
+    found = interval(study.layout.of(pair.a) - study.layout.of(pair.b))
+    return "" if found is None else f"\n{found.low:+.2f} to {found.high:+.2f}"
+
+
+def _agreement(study: Study) -> Section:
     if not study.agreement:
-        return ""
+        return Section("Do benchmarks agree?", [])
     blocks = study.layout.blocks
     letters = [str(i + 1) for i in range(len(blocks))]
     known = {(a.a, a.b): a.tau.coefficient for a in study.agreement}
@@ -188,40 +205,42 @@ def _agreement(study: Study) -> str:
                 short(a.rho.p),
             ]
         )
-    return page.section(
+    return Section(
         "Do benchmarks agree?",
-        page.paragraph(
-            "Kendall's tau-b of the optimizers' order, benchmark by benchmark. Mean of the "
-            f"{len(values)} pairs {sum(values) / len(values):+.2f}; {raw} have p <= "
-            f"{study.alpha:g} before correction, {kept} after Holm.",
-            soft=True,
-        ),
-        page.table(rows, ["", *letters], shades),
-        page.table(body, ["least and most alike", "tau", "p", "95 %", "rho", "p"]),
+        [
+            page.paragraph(
+                "Kendall's tau-b of the optimizers' order, benchmark by benchmark. Mean of "
+                f"{len(values)} pair{'s' * (len(values) != 1)} {sum(values) / len(values):+.2f}; {raw} have p <= "
+                f"{study.alpha:g} before correction, {kept} after Holm.",
+                soft=True,
+            ),
+            Table("kendall", rows, ["", *letters], shades),
+            Table("kendall ends", body, ["least and most alike", "tau", "p", "95 %", "rho", "p"]),
+        ],
     )
 
 
-def _shares(study: Study) -> str:
-    if not study.shares:
-        return ""
-    drawn = charts.shares([(s.source, s.percent) for s in study.shares])
-    return page.section(
-        "Where the spread comes from",
-        page.figure(drawn, "Shares of the total sum of squares of all values."),
+def _shares(study: Study) -> Section:
+    drawn = bars(
+        [(s.source, s.percent) for s in study.shares], title="shares of the spread", what="percent"
     )
+    said = "Shares of the total sum of squares of all values."
+    return Section("Where the spread comes from", figure("spread", drawn, said))
 
 
-def _power(study: Study) -> str:
+def _power(study: Study) -> Section:
     rows = [
         [f"{e:g} standard deviations", "more than 1000" if n is None else str(n)]
         for e, n in study.needed
     ]
-    return page.section(
+    return Section(
         "How many benchmarks would be needed",
-        page.paragraph(
-            "For a pair of optimizers, to find a difference with power 0.8 (two-sided, "
-            f"{study.alpha:g}, before any correction).",
-            soft=True,
-        ),
-        page.table(rows, ["difference", "benchmarks"]),
+        [
+            page.paragraph(
+                "For a pair of optimizers, to find a difference with power 0.8 (two-sided, "
+                f"{study.alpha:g}, before any correction).",
+                soft=True,
+            ),
+            Table("power", rows, ["difference", "benchmarks"]),
+        ],
     )

@@ -6,51 +6,79 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nasdsl.report.html import charts, page
-from nasdsl.report.html.run_page import cells
+from nasdsl.report.html import page
+from nasdsl.report.html.cuts import cuts_section
+from nasdsl.report.html.factors import factor_sections
+from nasdsl.report.html.parts import Folded, Page, Part, Section, Table
 from nasdsl.report.html.study import sections
+from nasdsl.report.html.suite_networks import architectures, fronts, networks
+from nasdsl.report.html.suite_searches import searches
 from nasdsl.report.suite_plan import KINDS, STATES, duration
+from nasdsl.suite.cuts import cuts_of
 from nasdsl.suite.folder import SuiteFolder
-from nasdsl.suite.outcome import Standing, results_of, standing
+from nasdsl.suite.outcome import Standing, factors_of, results_of, standing
+from nasdsl.suite.statistics.cuts import cuts
 from nasdsl.suite.statistics.results import Results, StatisticsError, Summary
 from nasdsl.suite.statistics.study import Study, study
 from nasdsl.suite.store import Stored
-from nasdsl.suite.work import value_of
 from nasdsl.training.record import RunFolder
 
-#: Architectures that are drawn, one for every optimizer and benchmark.
-MOST = 100
 
-
-def results_page(results: Results, file: Path, *, summary: Summary, alpha: float) -> str:
+def results_page(results: Results, file: Path, *, summary: Summary, alpha: float) -> Page:
     """The page of a table of results. Raises StatisticsError."""
     found = study(results, summary=summary, alpha=alpha)
-    return page.document(
+    return Page(
         f"Results: {file.name}",
         [
             page.facts(_counted(found)),
             *sections(found),
-            page.section("How to repeat it", page.code(f"nasdsl suite report {file}")),
+            Section("How to repeat it", [page.code(f"nasdsl suite report {file}")]),
         ],
     )
 
 
-def suite_page(folder: SuiteFolder, *, summary: Summary, alpha: float) -> str:
-    """The page of a suite, as far as it has got. Raises SuiteError."""
-    about = folder.about()
+def suite_page(
+    folder: SuiteFolder, *, measure: str | None = None, best: bool | None = None, alpha: float
+) -> Page:
+    """The page of a suite, as far as it has got, of its own measure and summary or of given ones.
+
+    Raises SuiteError.
+    """
+    about = folder.about(measure)
+    summary: Summary = "best" if (about["best"] if best is None else best) else "mean"
     store = folder.open()
     stored = store.all()
     store.close()
-    now = standing(stored)
-    parts = [_standing(now)]
+    found = networks(folder, stored)
+    parts: list[Part] = []
+    higher = True
     try:
-        found = study(results_of(about, stored), summary=summary, alpha=alpha)
-        parts = [page.facts(_counted(found)), _standing(now), *sections(found)]
-        parts.append(_front(about, stored, found))
+        made = study(results_of(about, stored), summary=summary, alpha=alpha)
+        higher = made.results.higher
+        parts = [page.facts(_counted(made)), *_standing(stored), *sections(made)]
+        parts += factor_sections(factors_of(about, stored))
+        parts += _cuts(folder, about, stored, higher=higher)
     except StatisticsError as error:
-        parts.append(page.note(f"No statistics yet: {error}"))
-    parts += [_architectures(folder, stored), _cost(stored), _repeat(folder, about)]
-    return page.document(f"Suite: {about['suite']}", parts)
+        parts = [*_standing(stored), page.note(f"No statistics yet: {error}")]
+    parts += [
+        fronts(about, found, stored, higher=higher),
+        searches(folder, about, stored),
+        architectures(found),
+        _cost(stored),
+        _repeat(folder, about, stored),
+    ]
+    return Page(f"Suite: {about['suite']}", parts)
+
+
+def _cuts(
+    folder: SuiteFolder, about: Mapping[str, Any], stored: Sequence[Stored], *, higher: bool
+) -> list[Section]:
+    """How results move with the cut of the data, where a suite has several."""
+    values = cuts_of(folder, about, stored)
+    try:
+        return [cuts_section(cuts(values, measure=str(about["measure"]), higher=higher))]
+    except StatisticsError:
+        return []
 
 
 def _counted(found: Study) -> list[tuple[str, str]]:
@@ -64,57 +92,19 @@ def _counted(found: Study) -> list[tuple[str, str]]:
     ]
 
 
-def _standing(now: Standing) -> str:
+def _standing(stored: Sequence[Stored]) -> list[Part]:
+    """How much of the suite is done: a line where all is, else a table."""
+    now: Standing = standing(stored)
+    notes = [page.note(f"Failed: {s.cell.title}: {s.error}") for s in now.failed]
+    if now.held:
+        notes.append(page.note(f"{now.held} cells wait for failed ones."))
+    if all(s.state == "done" for s in stored):
+        return [page.facts([("cells", f"all {len(stored)} are done")]), *notes]
     rows = [[k, *(str(now.counts.get((k, s), 0)) for s in STATES)] for k in KINDS]
-    failed = "".join(page.note(f"Failed: {s.cell.title}: {s.error}") for s in now.failed)
-    held = page.note(f"{now.held} cells wait for failed ones.") if now.held else ""
-    return page.section("Cells", page.table(rows, ["", *STATES]), failed, held)
+    return [Section("Cells", [Table("cells", rows, ["", *STATES]), *notes])]
 
 
-def _front(about: Mapping[str, Any], stored: Sequence[Stored], found: Study) -> str:
-    points: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for s in stored:
-        if s.cell.kind == "retrain" and s.result is not None and s.result.get("params"):
-            names = s.cell.names
-            point = float(s.result["params"]), value_of(s.result, about["measure"])
-            points.setdefault((names["optimizer"], names["benchmark"]), []).append(point)
-    flat = [
-        (o, sum(p for p, _ in ps) / len(ps), sum(v for _, v in ps) / len(ps))
-        for (o, _), ps in points.items()
-    ]
-    drawn = charts.scatter(
-        flat, across="parameters", up=about["measure"], higher=found.results.higher
-    )
-    if not drawn:
-        return ""
-    return page.section(
-        "Accuracy and size",
-        charts.key(list(dict.fromkeys(o for o, *_ in flat))),
-        page.figure(
-            drawn,
-            "A point is an optimizer on a benchmark, the mean of its retrained networks; ringed "
-            "points are beaten by none that is as small.",
-        ),
-    )
-
-
-def _architectures(folder: SuiteFolder, stored: Sequence[Stored]) -> str:
-    seen: set[tuple[str, str]] = set()
-    parts: list[str] = []
-    number = 0
-    for s in stored:
-        key = s.cell.names["benchmark"], s.cell.names["optimizer"]
-        if s.cell.kind != "retrain" or s.state != "done" or key in seen or len(seen) >= MOST:
-            continue
-        seen.add(key)
-        drawn = cells(RunFolder(folder.cell(s.cell.digest)), start=number)
-        number += len(drawn)
-        text = str((s.result or {}).get("genotype", ""))
-        parts.append(page.folded(f"{key[1]} on {key[0]}", "".join(drawn) + page.code(text)))
-    return page.section("Architectures", *parts)
-
-
-def _cost(stored: Sequence[Stored]) -> str:
+def _cost(stored: Sequence[Stored]) -> Section:
     optimizers = list(dict.fromkeys(s.cell.names["optimizer"] for s in stored))
     rows = []
     for o in optimizers:
@@ -128,12 +118,51 @@ def _cost(stored: Sequence[Stored]) -> str:
             row += [duration(sum(times)), duration(sum(times) / len(times)) if times else "-"]
         rows.append(row)
     head = ["", "searches", "each", "retrainings", "each"]
-    return page.section("What it cost", page.table(rows, head))
+    every = [
+        [
+            s.cell.title,
+            s.state,
+            "-" if s.seconds is None else f"{s.seconds:.1f}",
+            str(s.attempts),
+            s.cell.digest,
+        ]
+        for s in stored
+        if s.cell.kind != "pick"
+    ]
+    return Section(
+        "What it cost",
+        [
+            Table("cost", rows, head),
+            Folded(
+                f"Each of the {len(every)} runs",
+                [Table("runs", every, ["", "state", "seconds", "attempts", "digest"])],
+            ),
+        ],
+    )
 
 
-def _repeat(folder: SuiteFolder, about: Mapping[str, Any]) -> str:
+def _repeat(folder: SuiteFolder, about: Mapping[str, Any], stored: Sequence[Stored]) -> Section:
     text = (
         f"nasdsl suite run {about['file']} --suite {about['suite']} -o again\n"
         f"nasdsl suite report {folder.path}"
     )
-    return page.section("How to repeat it", page.code(text))
+    said = (
+        f"{folder.path} holds every source the suite was compiled from; a run folder of each cell, "
+        "named by its digest, lies in cells/."
+    )
+    found = [page.facts(_made_with(folder, stored)), page.code(text)]
+    return Section("How to repeat it", [*found, page.paragraph(said, soft=True)])
+
+
+def _made_with(folder: SuiteFolder, stored: Sequence[Stored]) -> list[tuple[str, str]]:
+    """Devices and versions of all that is done."""
+    devices: dict[str, None] = {}
+    versions: dict[str, None] = {}
+    for s in stored:
+        place = RunFolder(folder.cell(s.cell.digest))
+        if s.state != "done" or s.cell.kind == "pick" or not place.has("run.json"):
+            continue
+        run = place.read("run.json")
+        devices[f"{run.get('device')}, {run.get('threads')} threads"] = None
+        versions[", ".join(f"{k} {v}" for k, v in (run.get("versions") or {}).items())] = None
+    return [("devices", "; ".join(devices)), ("versions", "; ".join(versions))]

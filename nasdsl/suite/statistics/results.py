@@ -68,16 +68,16 @@ class Results:
             order: tuple[str, ...] = getattr(self, name)
             present = {getattr(r, given) for r in self.rows}
             kept = [n for n in order if n in present]
-            rest = sorted(present - set(kept), key=_natural)
+            rest = sorted(present - set(kept), key=natural)
             object.__setattr__(self, name, (*kept, *rest))
 
     @property
     def settings(self) -> tuple[str, ...]:
-        return tuple(sorted({r.setting for r in self.rows}, key=_natural))
+        return tuple(sorted({r.setting for r in self.rows}, key=natural))
 
     @property
     def seeds(self) -> tuple[str, ...]:
-        return tuple(sorted({r.seed for r in self.rows}, key=_natural))
+        return tuple(sorted({r.seed for r in self.rows}, key=natural))
 
     def where(self, keep: Callable[[Result], bool]) -> Results:
         """The results that a condition holds for."""
@@ -96,8 +96,8 @@ class Results:
             if r.optimizer == optimizer and r.benchmark == benchmark:
                 found.setdefault(r.setting, []).append((r.seed, r.value))
         return {
-            s: [v for _, v in sorted(found[s], key=lambda p: _natural(p[0]))]
-            for s in sorted(found, key=_natural)
+            s: [v for _, v in sorted(found[s], key=lambda p: natural(p[0]))]
+            for s in sorted(found, key=natural)
         }
 
     def best(self, values: Iterable[float]) -> float:
@@ -206,7 +206,7 @@ class Layout:
         return row
 
 
-def _natural(text: str) -> tuple[tuple[int, float, str], ...]:
+def natural(text: str) -> tuple[tuple[int, float, str], ...]:
     """Order of names in which numbers in them count as numbers."""
     parts = re.findall(r"\d+(?:\.\d+)?(?:e-?\d+)?|\D+", text)
     return tuple((0, float(p), "") if p[0].isdigit() else (1, 0.0, p) for p in parts)

@@ -14,6 +14,7 @@ from nasdsl.training.data import (
     cifar,
     embedded,
     folder,
+    generated,
     idx,
     imagenet16,
     npz,
@@ -73,8 +74,8 @@ def _torchvision(request: Request) -> Arrays:
     return READERS[source](replace(request, source=source, args=request.args[1:]))
 
 
-#: Sources that hold what their data set declares.
-ANY_KIND = ("csv", "npz", "parquet")
+#: Sources that hold what their data set declares, or say themselves what they make.
+ANY_KIND = ("csv", "interactions", "npz", "parquet", "waveforms")
 
 READERS: Mapping[str, Callable[[Request], Arrays]] = {
     "cifar10": cifar.cifar10,
@@ -86,9 +87,11 @@ READERS: Mapping[str, Callable[[Request], Arrays]] = {
     "folder": folder.folder,
     "idx": idx.idx,
     "imagenet16": imagenet16.imagenet16,
+    "interactions": generated.interactions,
     "mnist": idx.mnist,
     "npz": npz.npz,
     "parquet": tabular.parquet,
     "synthetic": synthetic.synthetic,
     "torchvision": _torchvision,
+    "waveforms": generated.waveforms,
 }

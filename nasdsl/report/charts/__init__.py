@@ -1,0 +1,1 @@
+"""Charts: a drawing each, with the numbers that are drawn."""

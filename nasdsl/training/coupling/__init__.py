@@ -1,0 +1,1 @@
+"""Step rules against monolithic loops: the same trajectory, parameter by parameter."""
