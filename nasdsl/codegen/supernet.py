@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from nasdsl.codegen.emit import Emitted, NotExecutable, Slot, emit
 from nasdsl.fusion.collector import resting
+from nasdsl.fusion.enclosed import Enclosed, enclosable, enclosed
 from nasdsl.fusion.generated.known import Known
 from nasdsl.fusion.plan import Plan, plan, share
 from nasdsl.fusion.profile import Profile
@@ -166,6 +167,8 @@ class Supernet(nn.Module):
         self._plans: dict[str, Plan] = {}
         #: What of cells need not be planned again.
         self._known = Known()
+        #: Stages that are called as modules.
+        self._stages: dict[str, Enclosed] = {}
         # Not a child: its modules are those of the graph, so modes and moves reach both.
         object.__setattr__(self, "masked", masked.module if masked is not None else None)
         #: Operations that drop-path may drop, in the order of the masks.
@@ -229,11 +232,29 @@ class Supernet(nn.Module):
         found = self._plans.get(which)
         if found is None:
             with resting():
-                found = self._plans[which] = plan(reference, self.profile, self._known)
+                if self._stages:
+                    made = enclosed(reference, self._stages, self.profile)
+                    found = Plan(profile=self.profile, module=made, steps=())
+                else:
+                    found = plan(reference, self.profile, self._known)
+                self._plans[which] = found
         if found.module is not reference:
             # A copy of the supernet has modules of its own.
             share(found.module, reference)
         return found
+
+    def enclose(self) -> list[nn.Module]:
+        """Let every stage be a module that is called, for hooks; those modules.
+
+        Names stay what they are, and other modes call the leaves as before. A stage that is too
+        small, or of whose modules others read, stays as it is.
+        """
+        whole = [made for made in (self.graph, self.masked) if made is not None]
+        for name in enclosable(made.graph for made in whole):
+            self._stages[name] = stage = Enclosed(self.graph.get_submodule(name))
+            self.graph._modules[name] = stage
+        self._plans.clear()
+        return list(self._stages.values())
 
     def replan(self) -> None:
         """Plan anew when next used: modules have been put in the place of others."""
@@ -251,6 +272,7 @@ class Supernet(nn.Module):
         other.profile = profile_of(profile)
         other._plans = {}
         other._known = self._known
+        other._stages = {}
         other.training = self.training
         return other
 

@@ -48,12 +48,18 @@ class World:
     local_rank: int = 0
     local_size: int = 1
     batch_norm: str = SYNCHRONISED
+    #: Whether parameters are shared out over the ranks, see `nasdsl.oneshot.ranks.shards`.
+    sharded: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.rank < self.size or not 0 <= self.local_rank < self.local_size:
             raise WorldError(f"there is no rank {self.rank} in a world of {self.size}")
         if self.batch_norm not in POLICIES:
             raise WorldError(f"batch-norms are {' or '.join(POLICIES)}, not {self.batch_norm}")
+        if self.sharded and not self.several:
+            raise WorldError(
+                "there is one process, which has all parameters; --shard needs --nproc"
+            )
 
     @property
     def several(self) -> bool:
@@ -168,6 +174,9 @@ class World:
 #: One process, the default.
 ALONE = World()
 
+#: Messages of gloo, which raises errors of no class of its own.
+_OF_A_BACKEND = re.compile(r"\bgloo\b|Connection (closed|reset|refused)|Timed out waiting")
+
 
 @contextmanager
 def reaching() -> Iterator[None]:
@@ -175,11 +184,26 @@ def reaching() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        # The backend begins with a place in its sources and ends with advice.
-        said = re.sub(r"^\[[^]]*\] *", "", str(error).strip()).split(". ")[0].splitlines()
-        raise RankLost(
-            f"another rank does not answer any more ({said[0][:160] if said else 'no reason'})"
-        ) from error
+        raise _lost(error) from error
+
+
+@contextmanager
+def amid() -> Iterator[None]:
+    """The same in the midst of other work, whose own errors stay what they are."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or _OF_A_BACKEND.search(str(error)):
+            raise _lost(error) from error
+        raise
+
+
+def _lost(error: RuntimeError) -> RankLost:
+    # The backend begins with a place in its sources and ends with advice.
+    said = re.sub(r"^\[[^]]*\] *", "", str(error).strip()).split(". ")[0].splitlines()
+    return RankLost(
+        f"another rank does not answer any more ({said[0][:160] if said else 'no reason'})"
+    )
 
 
 def from_environment(given: Mapping[str, str]) -> World | None:
@@ -219,6 +243,6 @@ def joined(world: World, device: str, init: str = "env://") -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def under(world: World, batch_norm: str) -> World:
-    """The world with a policy for batch-norms. Raises WorldError for an unknown one."""
-    return replace(world, batch_norm=batch_norm)
+def under(world: World, batch_norm: str, sharded: bool = False) -> World:
+    """The world with a policy for batch-norms and parameters. Raises WorldError for an unknown."""
+    return replace(world, batch_norm=batch_norm, sharded=sharded)
