@@ -19,7 +19,7 @@ from nasdsl.fusion.plan import over, plan
 from nasdsl.fusion.profile import Profile
 from nasdsl.fusion.rewriting import stamp
 
-#: They look something up.
+#: They look further into what was looked up.
 _LOOKS = (operator.getitem, torch.unbind, torch.narrow)
 #: Stages of fewer nodes than this cost a message more than they free memory.
 LEAST = 8
@@ -39,7 +39,11 @@ class Enclosed(nn.Module):
         self.parts: list[fx.GraphModule] = []
 
     def forward(self, part: int, *values: Any) -> Any:
-        return self.parts[part](*values)
+        # A view could be changed in place, and with it what hooks hang on.
+        return tuple(
+            v.clone() if isinstance(v, torch.Tensor) and v._is_view() else v
+            for v in self.parts[part](*values)
+        )
 
 
 class Through:
@@ -73,6 +77,15 @@ def _touched(node: fx.Node) -> set[str]:
     return found | {_stage(node)} if node.op == "call_module" else found
 
 
+def _named(node: fx.Node) -> bool:
+    """Whether a node looks into an input of the network by a name."""
+    return (
+        node.target is operator.getitem
+        and isinstance(node.args[1], str)
+        and all(n.op == "placeholder" for n in node.all_input_nodes)
+    )
+
+
 def _grouped(graph: fx.Graph) -> _Grouped:
     """A node belongs to the last stage among those of its modules and of what it reads; what reads
     the mix alone to the first that reads it. What only looks up stays in front."""
@@ -82,7 +95,7 @@ def _grouped(graph: fx.Graph) -> _Grouped:
     nodes = [n for n in graph.nodes if n.op not in ("placeholder", "output", "get_attr")]
     for node in nodes:
         given = node.all_input_nodes
-        if node.target in _LOOKS and all(n.op == "placeholder" or n in free for n in given):
+        if _named(node) or (node.target in _LOOKS and given and free.issuperset(given)):
             free.add(node)
             continue
         found = [order.setdefault(s, len(order)) for s in sorted(_touched(node))]
@@ -138,20 +151,23 @@ def enclosed(
             for node in nodes:
                 copies[node] = graph.node_copy(node, lambda n: copies[n])
             continue
-        inside = frozenset(nodes)
-        looked = _looked_up(nodes, frozenset(grouped.front))
+        inside, front = frozenset(nodes), frozenset(grouped.front)
+        looked = _looked_up(nodes, front)
+        asked = _asked(looked)
         given = [
             n
-            for n in dict.fromkeys(i for node in (*looked, *nodes) for i in node.all_input_nodes)
+            for n in dict.fromkeys(i for node in nodes for i in node.all_input_nodes)
             if n not in inside and n not in looked and n.op != "get_attr"
         ]
         left = [n for n in nodes if any(u not in inside for u in n.users)]
         stage = stages[name]
-        part = _part((*looked, *nodes), given, left)
+        part = _part((*looked, *nodes), given, list(asked), left)
         made = over(module.get_submodule(name), part, f"{name}_{len(stage.parts)}")
         stage.parts.append(made if profile is None else plan(made, profile).module)
         through: Any = Through(name, stage, len(stage.parts) - 1)
-        call = graph.call_function(through, tuple(copies[n] for n in given))
+        values = [copies[n] for n in given]
+        values += [graph.call_function(only, (copies[n], keys)) for n, keys in asked.items()]
+        call = graph.call_function(through, tuple(values))
         stamp(call, nodes[0])
         for k, node in enumerate(left):
             copies[node] = graph.call_function(operator.getitem, (call, k))
@@ -163,24 +179,41 @@ def enclosed(
     return over(module, graph, "enclosed")
 
 
-def _looked_up(nodes: Iterable[fx.Node], front: frozenset[fx.Node]) -> tuple[fx.Node, ...]:
-    """What nodes look up in the mix of their stage, which passes recognise by how it is done.
+def only(given: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    """What a stage looks up of a mapping that has the values of all."""
+    return {key: given[key] for key in keys}
 
-    The mix itself, of all stages, stays outside.
-    """
+
+def _looked_up(nodes: Iterable[fx.Node], front: frozenset[fx.Node]) -> tuple[fx.Node, ...]:
+    """What nodes look up in the mix and the like, which passes recognise by how it is done."""
     found: dict[fx.Node, None] = {}
     for node in nodes:
         for given in node.all_input_nodes:
-            above = given.all_input_nodes
-            if given in front and any(n.op != "placeholder" for n in above):
+            if given in front:
                 found.update(dict.fromkeys((*_looked_up((given,), front), given)))
     return tuple(found)
 
 
-def _part(nodes: tuple[fx.Node, ...], given: list[fx.Node], left: list[fx.Node]) -> fx.Graph:
-    """The graph of one stage over the modules of its own."""
+def _asked(looked: Iterable[fx.Node]) -> dict[fx.Node, tuple[str, ...]]:
+    """The inputs of a network that are looked into, and with which keys."""
+    found: dict[fx.Node, list[str]] = {}
+    for node in looked:
+        if _named(node):
+            source, key = node.all_input_nodes[0], str(node.args[1])
+            found.setdefault(source, []).append(key)
+    return {source: tuple(dict.fromkeys(keys)) for source, keys in found.items()}
+
+
+def _part(
+    nodes: tuple[fx.Node, ...], given: list[fx.Node], asked: list[fx.Node], left: list[fx.Node]
+) -> fx.Graph:
+    """The graph of one stage over the modules of its own.
+
+    What is looked into has the name that it has in the whole network.
+    """
     graph = fx.Graph()
     copies = {n: graph.placeholder(f"v{k}") for k, n in enumerate(given)}
+    copies |= {n: graph.placeholder(str(n.target)) for n in asked}
     for node in nodes:
         for named in node.all_input_nodes:
             if named.op == "get_attr" and named not in copies:

@@ -65,15 +65,19 @@ def test_cells_of_a_supernet_are_called(profile, drop_path):
     assert [n.name for n in calls] == ["stage_normal_0", "stage_reduce_1", "stage_reduce_2"]
 
 
-def test_cells_of_one_path_are_called():
+@pytest.mark.parametrize("profile", ["reference", "launch"])
+def test_cells_of_one_path_are_called(profile):
+    """What nothing reads, here behind `none`, has no gradient, as without."""
     space = plan().space()
 
     def run(net):
-        mix = {n: torch.eye(*t.shape) for n, t in net.tables.items()}
-        return net(images(), mix, {n: [k % 2 + 1 for k in range(len(t.labels))]
-                                   for n, t in net.tables.items()})  # fmt: skip
+        picks = {n: [k % 4 for k in range(len(t.labels))] for n, t in net.tables.items()}
+        mix = {n: torch.zeros(t.shape) for n, t in net.tables.items()}
+        for name, rows in picks.items():
+            mix[name][range(len(rows)), rows] = 1
+        return net(images(), mix, picks)
 
-    made = twins(lambda: Supernet(space, mode="one_path"), run)
+    made = twins(lambda: Supernet(space, mode="one_path", profile=profile), run)
     # Another mode calls the leaves, as before.
     assert made.in_mode("dense")(images(), made.uniform()).shape == (4, 4)
 

@@ -37,8 +37,8 @@ recipe asked extends soft {
 """
 #: Retraining with everything that a step of it may have.
 TRAINED = TEXT.replace("momentum = 0.9)\n  drop_path", "momentum = 0.9, clip = 0.05)\n  drop_path")
-#: A space without the convolution of the others (1 x 1, stride 2, four channels last) whose
-#: gradients torch 2.13 writes beside their place in float32, as oneDNN computes them.
+#: A space without reductions: of fewer than eight channels, torch 2.13 writes the gradients of a
+#: convolution with stride 2 beside their place (AVX2, 1 x 1, channels last, float32).
 IN_FLOAT32 = "bench"
 
 

@@ -46,17 +46,17 @@ def shard(
 
 
 def gradients(
-    loss: Tensor, wanted: Mapping[str, Tensor], *, keep: bool = False
+    loss: Tensor, parameters: Mapping[str, Tensor], *, keep: bool = False
 ) -> dict[str, Tensor | None]:
     """Gradients of the named tensors, sharded ones as this rank's rows of the sum over ranks.
 
     FSDP takes what `backward` leaves in the fields of parameters, which are empty afterwards.
     """
-    for tensor in wanted.values():
+    for tensor in parameters.values():
         tensor.grad = None
     loss.backward(retain_graph=keep)
-    found = {name: tensor.grad for name, tensor in wanted.items()}
-    for tensor in wanted.values():
+    found = {name: tensor.grad for name, tensor in parameters.items()}
+    for tensor in parameters.values():
         tensor.grad = None
     return found
 
