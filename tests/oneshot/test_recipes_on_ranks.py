@@ -13,7 +13,7 @@ from nasdsl.training.search import Search
 from nasdsl.training.stand_alone import StandAlone
 
 #: One of each way to take gradients; the others run with the slow tests.
-FEW = ("darts_second", "idarts", "oles", "proxyless")
+FEW = ("darts_second", "oles", "proxyless")
 #: `drop_op` draws for the images in front of it, on every rank its own.
 DRAWING = ("p_darts",)
 

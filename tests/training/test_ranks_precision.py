@@ -5,8 +5,7 @@ import pytest
 import torch
 from ranks import together
 from small_runs import inputs, plan, run
-from test_ranks import mix_of
-from test_sharded import IN_FLOAT32
+from test_ranks import IN_FLOAT32, mix_of
 
 from nasdsl.ir import discretize
 from nasdsl.oneshot.precision import Numerics

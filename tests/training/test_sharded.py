@@ -9,7 +9,7 @@ import torch
 from ranks import kill_self, together
 from same_runs import close, doubled, held, numbers, same
 from small_runs import TEXT, inputs, plan, run
-from test_ranks import mix_of
+from test_ranks import IN_FLOAT32, mix_of
 from torch import nn
 
 from nasdsl.ir import discretize
@@ -37,9 +37,6 @@ recipe asked extends soft {
 """
 #: Retraining with everything that a step of it may have.
 TRAINED = TEXT.replace("momentum = 0.9)\n  drop_path", "momentum = 0.9, clip = 0.05)\n  drop_path")
-#: A space without reductions: of fewer than eight channels, torch 2.13 writes the gradients of a
-#: convolution with stride 2 beside their place (AVX2, 1 x 1, channels last, float32).
-IN_FLOAT32 = "bench"
 
 
 @pytest.fixture
@@ -107,10 +104,9 @@ def shared_out(ranks):
 @pytest.mark.parametrize(
     ("recipe", "profile", "steps"),
     [
-        ("clipped", "reference", 4),
         pytest.param("clipped", "reference", 20, marks=pytest.mark.slow),
         ("both", "launch", 4),
-        ("hard", "launch", 4),
+        pytest.param("hard", "launch", 4, marks=pytest.mark.slow),
         pytest.param("soft", "launch", 20, marks=pytest.mark.slow),
         pytest.param("asked", "reference", 2, marks=pytest.mark.slow),
         pytest.param("drawn", "reference", 4, marks=pytest.mark.slow),
@@ -144,6 +140,7 @@ def test_a_sharded_retraining_is_that_of_one_process(tmp_path, exact):
     shared_out(ranks)
 
 
+@pytest.mark.slow
 def test_twenty_steps_of_a_retraining_in_float32_are_those_without_sharding(tmp_path):
     whole = together(retraining, 2, tmp_path / "a", False, IN_FLOAT32)
     ranks = together(retraining, 2, tmp_path / "b", True, IN_FLOAT32)
