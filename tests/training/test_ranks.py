@@ -1,6 +1,8 @@
 """Several processes that make every step together are one process, to rounding."""
 
 import json
+import multiprocessing
+import os
 import shutil
 from dataclasses import replace
 
@@ -15,7 +17,7 @@ from nasdsl.codegen.supernet import Supernet
 from nasdsl.ir import discretize
 from nasdsl.oneshot.ranks import pair
 from nasdsl.oneshot.ranks.batch_norm import batch_norm
-from nasdsl.oneshot.ranks.world import ALONE, Elsewhere, RankLost, World, WorldError
+from nasdsl.oneshot.ranks.world import ALONE, Elsewhere, RankLost, World, WorldError, joined
 from nasdsl.training.agreement import Disagreed, same_data
 from nasdsl.training.data.batches import Stream
 from nasdsl.training.data.sources import DataError
@@ -361,3 +363,24 @@ def test_what_ranks_tell_each_other(tmp_path):
     for rank, found in enumerate(ranks):
         assert found[:-1] == [True, False, 1, b"from the first", b"", ("b", 1), None]
         assert found[-1] == ("DataError: no images" if rank == 2 else "Elsewhere: rank 2 failed")
+
+
+def test_ranks_that_are_started_again_do_not_find_the_addresses_of_the_last_ones(tmp_path):
+    """Two processes by hand: those of `together` have met already."""
+    context = multiprocessing.get_context("fork")
+    for attempt in range(3):
+        ranks = [
+            context.Process(target=_meet, args=(World(rank=r, size=2, attempt=attempt), tmp_path))
+            for r in range(2)
+        ]
+        for process in ranks:
+            process.start()
+        for process in ranks:
+            process.join(60)
+        # They leave without goodbye, as ranks that are killed.
+        assert [process.exitcode for process in ranks] == [17, 17]
+
+
+def _meet(world, folder):
+    with joined(world, "cpu", f"file://{folder}/store"):
+        os._exit(17 if world.sum(torch.ones(1)).item() == 2 else 1)

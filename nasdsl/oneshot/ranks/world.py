@@ -15,6 +15,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
 #: What batch-norms of a training step see: the batch over all ranks, or the rank's part of it.
 SYNCHRONISED, LOCAL = "synchronised", "local"
@@ -50,6 +51,8 @@ class World:
     batch_norm: str = SYNCHRONISED
     #: Whether parameters are shared out over the ranks, see `nasdsl.oneshot.ranks.shards`.
     sharded: bool = False
+    #: How often the ranks were started again.
+    attempt: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.rank < self.size or not 0 <= self.local_rank < self.local_size:
@@ -217,6 +220,7 @@ def from_environment(given: Mapping[str, str]) -> World | None:
             size=size,
             local_rank=int(given.get("LOCAL_RANK", rank)),
             local_size=int(given.get("LOCAL_WORLD_SIZE", size)),
+            attempt=int(given.get("TORCHELASTIC_RESTART_COUNT", 0)),
         )
     except ValueError as error:
         raise WorldError(f"RANK and WORLD_SIZE do not describe a world: {error}") from None
@@ -234,8 +238,11 @@ def joined(world: World, device: str, init: str = "env://") -> Iterator[None]:
         return
     backend = "cpu:gloo,cuda:nccl" if torch.device(device).type == "cuda" else "gloo"
     with reaching():
+        found = rendezvous(init, world.rank, world.size, timeout=PATIENCE)
+        # Ranks that are started again may find the same store, with addresses of the last ones.
+        store = dist.PrefixStore(f"attempt-{world.attempt}", next(found)[0])
         dist.init_process_group(
-            backend, init_method=init, rank=world.rank, world_size=world.size, timeout=PATIENCE
+            backend, store=store, rank=world.rank, world_size=world.size, timeout=PATIENCE
         )
     try:
         yield
