@@ -32,7 +32,7 @@ recipe clipped extends soft {
   weights.clip = 0.1
 }
 recipe asked extends soft {
-  select = random(samples = 3, score = valid_accuracy)
+  select = random(samples = 3, score = accuracy(search.valid))
 }
 """
 #: Retraining with everything that a step of it may have.
