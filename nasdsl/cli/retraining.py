@@ -40,6 +40,7 @@ def retrain(
     nproc: int | None,
     max_restarts: int,
     batch_norm: str | None,
+    shard: bool,
     device: str,
     threads: int | None,
     data_dir: Path | None,
@@ -57,8 +58,8 @@ def retrain(
     from nasdsl.ir.formats import forms
     from nasdsl.ir.genotype import loads
     from nasdsl.oneshot.ranks.world import joined
+    from nasdsl.training import checkpoint, record
     from nasdsl.training import plan as plans
-    from nasdsl.training import record
     from nasdsl.training import run as runs
     from nasdsl.training.agreement import same_data
     from nasdsl.training.archive import reopen
@@ -84,7 +85,7 @@ def retrain(
         genotype = forms.parse(given.text_of(text), space)
     else:
         genotype = loads(json.dumps(source.read("genotype.json")))
-    world = ranks.world_here(nproc, batch_norm or "synchronised")
+    world = ranks.world_here(nproc, batch_norm or "synchronised", shard)
     torch.set_num_threads(threads or runs.threads_for(plan, world))
     options = runs.Options(
         device=device_of(device, world),
@@ -95,7 +96,7 @@ def retrain(
         accumulate=accumulate or 1,
         deterministic=deterministic,
     )
-    runs.check_ranks(plan, options)
+    runs.check_ranks(plan, options, searches=False)
     started = world.several and ranks.is_rank(os.environ)
     if started and out is None:
         raise Failure("give --out: a rank that is started again has to find its folder", USAGE)
@@ -112,6 +113,7 @@ def retrain(
             again=again,
             begun=folder.path.exists,
             stopped=lambda: not folder.has("retrain/result.json"),
+            reached=lambda: checkpoint.reached(folder.path),
         )
         return
     quiet = bool(click.get_current_context().find_root().params.get("quiet"))
@@ -130,7 +132,8 @@ def retrain(
         try:
             found = runs.retrain(plan, prepared, genotype, folder, options, progress, warn)
         except Stopped as stopped:
-            say(f"{stopped}; {again}")
+            if not ranks.told_elsewhere(os.environ):
+                say(f"{stopped}; {again}")
             raise SystemExit(ranks.stop_code(os.environ)) from None
         if not world.writes:
             return

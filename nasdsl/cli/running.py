@@ -108,6 +108,7 @@ def run(
     nproc: int | None,
     max_restarts: int,
     batch_norm: str | None,
+    shard: bool,
     resume: bool,
     accept_changes: bool,
     track: tuple[str, ...],
@@ -148,6 +149,8 @@ def run(
         _tell(existing)
         profile = profile or order.get("profile", "reference")
         cuda_graph = cuda_graph or bool(order.get("cuda_graph", False))
+        several = (nproc or 1) > 1 or ranks.is_rank(os.environ)
+        shard = shard or (several and bool(order.get("sharded", False)))
         precision = precision or order.get("precision")
         accumulate = accumulate or order.get("accumulate")
         deterministic |= order.get("environment", {}).get("deterministic") == "yes"
@@ -179,6 +182,7 @@ def run(
         nproc=nproc,
         max_restarts=max_restarts,
         batch_norm=batch_norm or "synchronised",
+        shard=shard,
         precision=precision,
         accumulate=accumulate or 1,
         deterministic=deterministic,
@@ -200,19 +204,20 @@ def _execute(
     nproc: int | None,
     max_restarts: int,
     batch_norm: str,
+    shard: bool,
     find: tuple[int | None] | None = None,
     **how: Any,
 ) -> None:
     import torch
 
     from nasdsl.oneshot.ranks.world import joined
-    from nasdsl.training import record
+    from nasdsl.training import checkpoint, record
     from nasdsl.training import run as runs
     from nasdsl.training.data import inputs
     from nasdsl.training.environment import device_of
     from nasdsl.training.lock import held
 
-    world = ranks.world_here(nproc, batch_norm)
+    world = ranks.world_here(nproc, batch_norm, shard)
     torch.set_num_threads(threads or runs.threads_for(plan, world))
     options = runs.Options(
         device=device_of(device, world),
@@ -247,6 +252,7 @@ def _execute(
             again=f"go on with: nasdsl run {place} --resume --nproc {world.size}",
             begun=lambda: folder.has("run.json"),
             stopped=lambda: folder.read("run.json").get("status") == "stopped",
+            reached=lambda: checkpoint.reached(place),
         )
         return
     with ranks.beside(world.rank), joined(world, options.device), ExitStack() as stack:
@@ -366,6 +372,8 @@ def _carry_out(
             raise SystemExit(ranks.stop_code(os.environ)) from None
         return
     settings = dict(lines(folder.read("run.json")))
+    elsewhere = ranks.told_elsewhere(os.environ)
+    with_ranks = f" --nproc {options.world.size}" if options.world.several else ""
     tracked = opened(track, OPENERS, folder.path, folder.path.name, settings, warn)
     try:
         with Progress(quiet=quiet) as progress:
@@ -375,15 +383,16 @@ def _carry_out(
     except Stopped as stopped:
         tracked.end("stopped", {})
         folder.update(status="stopped")
-        say(f"{stopped}; go on with: nasdsl run {folder.path} --resume")
+        if not elsewhere:
+            say(f"{stopped}; go on with: nasdsl run {folder.path} --resume{with_ranks}")
         raise SystemExit(ranks.stop_code(os.environ)) from None
     except BaseException as error:
         with suppress(OSError, ValueError):  # what went wrong may be the disk
             folder.update(status="failed")
         tracked.end("failed", {})
         _tell(folder)
-        if isinstance(error, Exception):
-            say(f"once that is mended, go on with: nasdsl run {folder.path} --resume")
+        if isinstance(error, Exception) and not elsewhere:
+            say(f"once that is mended, go on with: nasdsl run {folder.path} --resume{with_ranks}")
         where = line_of(error, plugin_files(plan)) if isinstance(error, Exception) else None
         if where is None or click.get_current_context().find_root().params.get("debug"):
             raise
@@ -399,6 +408,7 @@ def _where(options: Any) -> str:
         return str(options.device)
     return (
         f"{world.size} ranks on {options.device.partition(':')[0]}, batch-norm {world.batch_norm}"
+        f"{', sharded' * world.sharded}"
     )
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from nasdsl.codegen.emit import NotExecutable, emit
+from nasdsl.fusion.enclosed import Enclosed, enclosable, enclosed
 from nasdsl.fusion.plan import Plan, once
 from nasdsl.fusion.profile import Profile
 from nasdsl.fusion.profile import profile as profile_of
@@ -29,6 +30,7 @@ class Discrete(nn.Module):
     """
 
     plain: fx.GraphModule
+    steps: fx.GraphModule
 
     def __init__(
         self,
@@ -59,6 +61,8 @@ class Discrete(nn.Module):
         self.training_graph = full.module
         # Not a child: its modules are those of the training graph, so modes and moves reach both.
         object.__setattr__(self, "plain", plain.module)
+        #: What runs in training steps, over the modules of the training graph.
+        object.__setattr__(self, "steps", full.module)
         self.droppable = full.droppable
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,7 +71,8 @@ class Discrete(nn.Module):
 
     def train_step(self, x: Tensor, keep: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         """Logits and auxiliary logits under drop-path masks."""
-        graph = self.planned("training_graph")
+        whole = self.steps is self.training_graph
+        graph = self.planned("training_graph") if whole else self.steps
         if self.has_aux:
             logits, aux = graph(x, keep)
             return logits, aux
@@ -79,6 +84,18 @@ class Discrete(nn.Module):
         if not self.profile.passes:
             return reference
         return once(self._plans, which, reference, self.profile).module
+
+    def enclose(self) -> list[nn.Module]:
+        """Let every stage be a module that training steps call, for hooks; those modules.
+
+        Names stay what they are, and `forward` calls the leaves as before.
+        """
+        stages = {}
+        for name in enclosable([self.training_graph.graph]):
+            stages[name] = Enclosed(self.training_graph.get_submodule(name))
+            self.training_graph._modules[name] = stages[name]
+        object.__setattr__(self, "steps", enclosed(self.training_graph, stages))
+        return list(stages.values())
 
     def drop_path_masks(
         self, batch: int, probability: float, generator: torch.Generator, like: Tensor

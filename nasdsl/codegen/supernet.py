@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from nasdsl.codegen.emit import Emitted, NotExecutable, Slot, emit
 from nasdsl.fusion.collector import resting
+from nasdsl.fusion.enclosed import Enclosed, enclosable, enclosed
 from nasdsl.fusion.generated.known import Known
 from nasdsl.fusion.plan import Plan, once
 from nasdsl.fusion.profile import Profile
@@ -166,6 +167,8 @@ class Supernet(nn.Module):
         self._plans: dict[str, Plan] = {}
         #: What of cells need not be planned again.
         self._known = Known()
+        #: Stages that are called as modules.
+        self._stages: dict[str, Enclosed] = {}
         # Not a child: its modules are those of the graph, so modes and moves reach both.
         object.__setattr__(self, "masked", masked.module if masked is not None else None)
         #: Operations that drop-path may drop, in the order of the masks.
@@ -226,7 +229,24 @@ class Supernet(nn.Module):
         reference = self.graph if which == "graph" else self.masked
         if reference is None:
             raise ValueError("this supernet was made without drop-path")
+        if which not in self._plans and self._stages:
+            with resting():
+                made = enclosed(reference, self._stages, self.profile)
+            self._plans[which] = Plan(profile=self.profile, module=made, steps=())
         return once(self._plans, which, reference, self.profile, self._known)
+
+    def enclose(self) -> list[nn.Module]:
+        """Let every stage be a module that is called, for hooks; those modules.
+
+        Names stay what they are, and other modes call the leaves as before. A stage that is too
+        small, or of whose modules others read, stays as it is.
+        """
+        whole = [made for made in (self.graph, self.masked) if made is not None]
+        for name in enclosable(made.graph for made in whole):
+            self._stages[name] = stage = Enclosed(self.graph.get_submodule(name))
+            self.graph._modules[name] = stage
+        self._plans.clear()
+        return list(self._stages.values())
 
     def replan(self) -> None:
         """Plan anew when next used: modules have been put in the place of others."""
@@ -244,6 +264,7 @@ class Supernet(nn.Module):
         other.profile = profile_of(profile)
         other._plans = {}
         other._known = self._known
+        other._stages = {}
         other.training = self.training
         return other
 

@@ -101,7 +101,7 @@ def copied(graph: fx.Graph) -> fx.Graph:
     return made
 
 
-def over(reference: fx.GraphModule, graph: fx.Graph, name: str) -> fx.GraphModule:
+def over(reference: nn.Module, graph: fx.Graph, name: str) -> fx.GraphModule:
     """A graph over the very modules of another: changes to their tree reach both."""
     called = f"{type(reference).__name__}_{name.replace('+', '_')}"
     made = fx.GraphModule(nn.Module(), fx.Graph(), class_name=called)
@@ -110,6 +110,6 @@ def over(reference: fx.GraphModule, graph: fx.Graph, name: str) -> fx.GraphModul
     return made
 
 
-def share(made: fx.GraphModule, reference: fx.GraphModule) -> None:
+def share(made: fx.GraphModule, reference: nn.Module) -> None:
     """Let a graph look up its modules in the tree of the reference."""
     made.__dict__["_modules"] = reference.__dict__["_modules"]

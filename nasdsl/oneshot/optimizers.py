@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nasdsl.ir.config import Component
+from nasdsl.oneshot.ranks.shards import placed, whole
 
 
 def build(
@@ -72,7 +73,10 @@ def move(
     for name, parameter in parameters.items():
         parameter.grad = gradients.get(name)
     if clip is not None:
-        nn.utils.clip_grad_norm_(parameters.values(), clip)
+        found = [p.grad for p in parameters.values() if p.grad is not None]
+        # Of sharded gradients each rank has a part of the norm.
+        norm = whole(nn.utils.get_total_norm(found))
+        nn.utils.clip_grads_with_norm_(parameters.values(), clip, norm)
     set_rates(optimizer, lr, decay)
     if bad is None:
         optimizer.step()
@@ -114,12 +118,12 @@ def gradients(
 def state(
     optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]
 ) -> dict[str, Tensor]:
-    """Everything the optimizer remembers, as `<parameter>:<field>`."""
+    """Everything the optimizer remembers, as `<parameter>:<field>`, whole on every rank."""
     found = {}
     for name, parameter in parameters.items():
         for key, value in optimizer.state.get(parameter, {}).items():
             if value is not None:
-                found[f"{name}:{key}"] = torch.as_tensor(value)
+                found[f"{name}:{key}"] = whole(torch.as_tensor(value))
     return found
 
 
@@ -136,7 +140,7 @@ def restore(
         parameter = parameters[name]
         # `step` counts on the CPU, as torch keeps it for most kernels; all else is the parameter's.
         if field != "step":
-            value = tensor.to(parameter).clone()
+            value = placed(tensor.to(parameter.device, parameter.dtype).clone(), parameter)
         else:
             value = tensor.clone().to(parameter.device if groups else tensor.device)
         optimizer.state[parameter][field] = value

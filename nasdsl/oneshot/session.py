@@ -26,7 +26,7 @@ from nasdsl.oneshot.held import Held
 from nasdsl.oneshot.metrics import Meter
 from nasdsl.oneshot.parts import ARCH, WEIGHTS, Parts
 from nasdsl.oneshot.precision import FLOAT32, PLAIN, Numerics, cast, single
-from nasdsl.oneshot.ranks import pair
+from nasdsl.oneshot.ranks import pair, shards
 from nasdsl.oneshot.ranks.batch_norm import synchronised
 from nasdsl.oneshot.ranks.world import ALONE, World
 from nasdsl.oneshot.samplers.sample import Sample
@@ -189,7 +189,7 @@ class Session:
         # Drawn for the whole batch, so that they do not depend on the number of ranks.
         keep = keep[:, self.world.part(shape[1])]
         like = next(iter(self.weights.values()))
-        return keep.to(like) * (1 / (1 - p) if p < 1 else 0.0)
+        return keep.to(like.device, like.dtype) * (1 / (1 - p) if p < 1 else 0.0)
 
     def probabilities(self, alphas: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The sampler's distribution over the options, without noise, with its gradient."""
@@ -244,7 +244,12 @@ class Session:
     def _enter(
         self, mix: dict[str, Tensor], weights: Mapping[str, Tensor] | None
     ) -> tuple[dict[str, Tensor], Mapping[str, Tensor] | None]:
-        """Mix and weights as this rank's part of the batch sees them."""
+        """Mix and weights as this rank's part of the batch sees them.
+
+        Those that are sharded enter cell by cell, where the cell is gathered.
+        """
+        if self.world.sharded:
+            return pair.enter(mix), None
         if weights is None and any(w.requires_grad for w in self.weights.values()):
             weights = self.weights
         return pair.enter(mix), None if weights is None else pair.enter(weights)
@@ -279,10 +284,12 @@ class Session:
         self, loss: Tensor, wanted: Mapping[str, Tensor], *, keep: bool = False
     ) -> dict[str, Tensor | None]:
         """Gradients of a loss as `optimizers.gradients`; under fp16 the loss is scaled for them."""
+        take = optimizers.gradients
+        if self.world.sharded and any(name in self.weights for name in wanted):
+            take = shards.gradients
         if self.scaler is None:
-            return optimizers.gradients(loss, wanted, keep=keep)
-        found = optimizers.gradients(self.scaler.scaled(loss), wanted, keep=keep)
-        return self.scaler.unscaled(found)
+            return take(loss, wanted, keep=keep)
+        return self.scaler.unscaled(take(self.scaler.scaled(loss), wanted, keep=keep))
 
     def move_weights(self, gradients: Mapping[str, Tensor | None]) -> None:
         """One step of the weight optimizer along gradients by name."""

@@ -2,7 +2,8 @@
 
 Ranks are given equal gradients and draw equal noise, so weights, alphas, optimizers, generators and
 places in the data are equal to the last bit. Where they are not (machines of different kinds, a
-plugin that draws by itself), going on would train another network on every rank.
+plugin that draws by itself), going on would train another network on every rank. Parameters that
+are sharded are one for all; of such a run alphas, statistics and generators are compared.
 """
 
 from __future__ import annotations

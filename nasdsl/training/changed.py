@@ -71,7 +71,7 @@ def lines(order: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def circumstances(order: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """How and where a run was made, by name: what changes its last digits and decides nothing."""
-    for name in ("device", "profile", "threads", "cuda_graph"):
+    for name in ("device", "profile", "threads", "cuda_graph", "sharded"):
         if (value := order.get(name)) is not None:
             yield name, str(value)
     for name in ("versions", "environment"):

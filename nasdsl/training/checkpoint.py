@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from nasdsl.oneshot.ranks.shards import placed
 from nasdsl.training import disk
 
 SCHEMA = 3
@@ -150,6 +151,14 @@ def places(folder: Path) -> list[Path]:
     return sorted(found, key=lambda p: _order(p.name), reverse=True)
 
 
+def reached(folder: Path) -> str | None:
+    """The newest checkpoint of a run or a retraining in words; None where there is none."""
+    for part, place in (("retraining", folder / "retrain"), ("search", folder)):
+        for newest in places(place / "checkpoint")[:1]:
+            return f"{newest.name} of the {part}"
+    return None
+
+
 def _order(name: str) -> tuple[list[int], str]:
     return [int(n) for n in re.findall(r"\d{1,18}", name)], name
 
@@ -176,6 +185,10 @@ def read(folder: Path) -> Checkpoint | None:
 def load_module(module: torch.nn.Module, tensors: Mapping[str, Tensor], what: str) -> None:
     """Load a state dict strictly; a wrapper's `module.` prefix is taken off."""
     plain = {k.removeprefix("module."): v for k, v in tensors.items()}
+    for name, now in module.state_dict().items():
+        # Where the sizes differ, loading says so.
+        if name in plain and plain[name].shape == now.shape:
+            plain[name] = placed(plain[name].to(now.dtype), now)
     try:
         module.load_state_dict(plain, strict=True)
     except RuntimeError as error:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nasdsl.oneshot.ranks.world import ALONE, World
+from nasdsl.oneshot.ranks.world import ALONE, World, amid
 from nasdsl.training.agreement import agree
 from nasdsl.training.diverged import diverged
 from nasdsl.training.interrupt import Stopped, listening
@@ -72,7 +72,7 @@ def drive(
                 break
             steps = task.begin(epoch)
             for number in range(skip if epoch == first else 0, steps):
-                with room(task, world):
+                with room(task, world), amid():
                     task.step(epoch, number)
                 record = None
                 ended = number + 1 == steps

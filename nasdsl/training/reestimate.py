@@ -28,12 +28,14 @@ def reestimate(net: nn.Module, batches: Iterable[Tensor]) -> int:
     net.eval()
     for norm in norms:
         norm.reset_running_stats()
-        # None: the cumulative average, every batch with the same weight.
-        norm.momentum = None
         norm.train()
     count = 0
     try:
         for x in batches:
+            # The plain average of so many, as a momentum of None has it, which is known to modules
+            # alone: passes and kernels read a number.
+            for norm in norms:
+                norm.momentum = 1 / (count + 1)
             net(x)
             count += 1
     except BaseException:

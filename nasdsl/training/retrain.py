@@ -17,7 +17,7 @@ from nasdsl.oneshot import optimizers
 from nasdsl.oneshot.accumulate import Gradients, Passed, in_parts
 from nasdsl.oneshot.metrics import Meter, evaluate
 from nasdsl.oneshot.precision import PLAIN, Numerics, cast, single
-from nasdsl.oneshot.ranks import pair
+from nasdsl.oneshot.ranks import pair, shards
 from nasdsl.oneshot.ranks.batch_norm import synchronised
 from nasdsl.oneshot.ranks.world import ALONE, World
 from nasdsl.oneshot.scaler import Scaler
@@ -73,7 +73,11 @@ class Retrain:
             ),
         )
         self.layout = layout_for(network, self.device)
-        self.net.to(device=self.device, memory_format=self.layout)  # type: ignore[call-overload]
+        # Rows of a tensor are shared out as they lie.
+        laid = torch.contiguous_format if world.sharded else self.layout
+        self.net.to(device=self.device, memory_format=laid)  # type: ignore[call-overload]
+        if world.sharded:
+            shards.shard(self.net, self.net.enclose(), world, self.device, "train_step")
         self.masks = derived_generator(seed, "drop_path")
         self.train = Stream(
             inputs.train,
@@ -146,9 +150,12 @@ class Retrain:
         def backward(share: Tensor, keeping: bool) -> Gradients:
             total = share + self.aux * auxiliary[0] if auxiliary else share
             scaled = total if self.scaler is None else self.scaler.scaled(total)
-            found = optimizers.gradients(scaled, self.weights)
-            if self.world.several:
-                found = pair.summed(found)
+            if self.world.sharded:
+                found = shards.gradients(scaled, self.weights)
+            else:
+                found = optimizers.gradients(scaled, self.weights)
+                if self.world.several:
+                    found = pair.summed(found)
             return found if self.scaler is None else self.scaler.unscaled(found)
 
         return in_parts(len(y), self.numerics.accumulate, forward, backward)
@@ -186,7 +193,8 @@ class Retrain:
                 raise ValueError("the split has no `retrain.valid`")
             batches = Evaluation(self.inputs.train, indices, batch_size=batch)
         self.net.eval()
-        return evaluate(Laid(self.net, self.layout), batches, world=self.world)
+        with shards.gathered(self.net):
+            return evaluate(Laid(self.net, self.layout), batches, world=self.world)
 
     @property
     def on_cpu(self) -> bool:
@@ -216,7 +224,7 @@ class Retrain:
         self.world.level(self.net)
         meter = self.meter.over(self.world)
         tensors = {
-            "network": dict(self.net.state_dict()),
+            "network": shards.wholes(self.net.state_dict()),
             "optimizer": optimizers.state(self.optimizer, self.weights),
             "generators": {"masks": self.masks.get_state(), "global": torch.get_rng_state()},
             "meters": {"train": meter.sums},

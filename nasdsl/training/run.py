@@ -26,10 +26,11 @@ from nasdsl.oneshot import edits, entangle
 from nasdsl.oneshot.compose import compose
 from nasdsl.oneshot.phases import phases_of
 from nasdsl.oneshot.precision import FLOAT32, Numerics, refused
+from nasdsl.oneshot.ranks import shards
 from nasdsl.oneshot.ranks.world import ALONE, LOCAL, SYNCHRONISED, World
 from nasdsl.oneshot.samplers.table import sampler as sampler_of
 from nasdsl.passes.edges import PassError
-from nasdsl.training import events, record
+from nasdsl.training import events, record, sharded
 from nasdsl.training import plan as plans
 from nasdsl.training.agreement import same_data
 from nasdsl.training.archive import archive, used
@@ -151,6 +152,7 @@ def order(plan: Plan, prepared: inputs.Inputs, options: Options) -> dict[str, An
         **({"ranks": options.world.size} if options.world.several else {}),
         # Statistics of a rank's part of a batch: another run than one with those of the batch.
         **({"batch_norm": LOCAL} if options.world.batch_norm == LOCAL else {}),
+        **({"sharded": True} if options.world.sharded else {}),
         **({"cuda_graph": True} if options.cuda_graph else {}),
         **({"precision": options.precision} if options.precision else {}),
         **({"accumulate": options.accumulate} if options.accumulate > 1 else {}),
@@ -244,10 +246,13 @@ def check_capture(plan: Plan, options: Options) -> None:
             raise plans.PlanError(f"--cuda-graph: {reason}")
 
 
-def check_ranks(plan: Plan, options: Options) -> None:
-    """Refuse what several ranks do not run. Raises PlanError."""
+def check_ranks(plan: Plan, options: Options, *, searches: bool = True) -> None:
+    """Refuse what several ranks do not run, in a search too if it `searches`. Raises PlanError."""
     if not options.world.several:
         return
+    reason = sharded.refused(plan, options, searches) if options.world.sharded else None
+    if reason is not None:
+        raise plans.PlanError(f"--shard: {reason}")
     if options.profile == COMPILED.name:
         raise plans.PlanError(f"--profile {COMPILED.name}: compiled cells run in one process")
     if options.accumulate > 1:
@@ -255,13 +260,6 @@ def check_ranks(plan: Plan, options: Options) -> None:
             f"--accumulate {options.accumulate}: several ranks share out a batch already, and go "
             "through their part of it at once; take more ranks"
         )
-    trains = options.retrain or stand_alone(plan.recipe)
-    for numerics in (options.search, *([options.training(plan.train)] if trains else [])):
-        if numerics.casts:
-            raise plans.PlanError(
-                f"precision {numerics.precision} runs in one process; several ranks compute in "
-                f"{FLOAT32} (--precision {FLOAT32})"
-            )
 
 
 def check_numerics(plan: Plan, options: Options) -> None:
@@ -343,8 +341,9 @@ def _executed(
         found = search.result()
         found["genotype"]["digest"] = digest(space)
         found["seconds"] = round(time.perf_counter() - began, 3)
+        weights = _weights(search)
         if folder is not None and world.writes:
-            _write_result(folder, found, search)
+            _write_result(folder, found, weights)
     genotype = loads(json.dumps(found["genotype"]))
     outcome = None
     if options.retrain:
@@ -419,15 +418,26 @@ def _packed(tensors: Mapping[str, torch.Tensor]) -> bytes:
     return save({n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()})
 
 
-def _write_result(folder: RunFolder, found: dict[str, Any], search: Search | StandAlone) -> None:
+def _weights(search: Search | StandAlone) -> dict[str, Mapping[str, torch.Tensor]]:
+    """What a search leaves besides its result, by file: whole, so that every rank has to ask."""
+    if not isinstance(search, Search):
+        return {}
+    supernet = shards.wholes(edits.plain(search.session.supernet).state_dict())
+    return {
+        "supernet.safetensors": supernet,
+        "alphas.safetensors": search.session.arch.alphas(),
+    }
+
+
+def _write_result(
+    folder: RunFolder, found: dict[str, Any], weights: Mapping[str, Mapping[str, torch.Tensor]]
+) -> None:
     # The genotype first: whatever fails after it, the search is not lost. The result last: a
     # folder that has it has everything.
     folder.write("genotype.json", found["genotype"])
     folder.write_text("genotype.txt", found["text"] + "\n")
-    if isinstance(search, Search):
-        supernet = edits.plain(search.session.supernet).state_dict()
-        folder.write_bytes("supernet.safetensors", _packed(supernet))
-        folder.write_bytes("alphas.safetensors", _packed(search.session.arch.alphas()))
+    for name, tensors in weights.items():
+        folder.write_bytes(name, _packed(tensors))
     folder.write("result.json", found)
 
 
@@ -448,7 +458,7 @@ def retrain(
     if before is not None:
         return before
     space = plan.space(genotype)
-    check_ranks(plan, options)
+    check_ranks(plan, options, searches=False)
     check_parts(plan.train, options)
     place = folder.path / "retrain" if folder is not None else None
     with deterministic(options.deterministic), on(options.device):
@@ -477,7 +487,8 @@ def retrain(
         if prepared.parts.retrain_valid is not None:
             valid = task.measure("valid")
             found["valid"] = {"loss": valid[0], "accuracy": valid[1]}
+    weights = shards.wholes(task.net.state_dict())
     if folder is not None and world.writes:
-        folder.write_bytes("retrain/network.safetensors", _packed(task.net.state_dict()))
+        folder.write_bytes("retrain/network.safetensors", _packed(weights))
         folder.write("retrain/result.json", found)
     return found

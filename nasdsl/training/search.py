@@ -31,6 +31,7 @@ from nasdsl.oneshot.parts import Parts, Stateful, Verdict
 from nasdsl.oneshot.penalties.costs import CostPenalty
 from nasdsl.oneshot.phases import Phase, carried, phase_at, phases_of
 from nasdsl.oneshot.precision import PLAIN, Numerics, refused
+from nasdsl.oneshot.ranks import shards
 from nasdsl.oneshot.ranks.world import ALONE, World
 from nasdsl.oneshot.samplers.sample import picks
 from nasdsl.oneshot.scaler import Scaler
@@ -197,7 +198,11 @@ class Search:
             entangle.share(supernet, shared.name)
         if self.adapted:
             self._adapt(supernet, recipe, "fresh")
-        supernet.to(device=self.device, memory_format=layout)  # type: ignore[call-overload]
+        # Rows of a tensor are shared out as they lie.
+        laid = torch.contiguous_format if self.world.sharded else layout
+        supernet.to(device=self.device, memory_format=laid)  # type: ignore[call-overload]
+        if self.world.sharded:
+            shards.shard(supernet, supernet.enclose(), self.world, self.device)
         component = recipe.get("arch")
         init = component.get("init") if component is not None else None
         arch = ArchParameters(
@@ -391,6 +396,10 @@ class Search:
 
     def genotype(self) -> Genotype:
         """The architecture the recipe selects. Raises DiscretizeError on NaN."""
+        with shards.gathered(self.session.supernet):
+            return self._genotype()
+
+    def _genotype(self) -> Genotype:
         return self.session.parts.select.genotype(self.session)
 
     def epoch_record(self, epoch: int) -> dict[str, Any]:
@@ -407,7 +416,8 @@ class Search:
         searching = epoch < self.base
         verdict = None
         if session.parts.stop is not None and searching:
-            verdict = session.parts.stop.after_epoch(session, epoch)
+            with shards.gathered(session.supernet):  # it may ask for the architecture
+                verdict = session.parts.stop.after_epoch(session, epoch)
         said = self._follow(verdict)
         if verdict is not None and verdict.stop and self.extra:
             # The selection has its own epochs behind the search.
@@ -433,9 +443,16 @@ class Search:
             },
             "mix": mix,
             **self._labels(),
-            **checkup(session, epoch, mix),
+            **self._checkup(epoch, mix),
             "genotype": forms.brief(genotype, self.limits.space if so_far else session.space),
         }
+
+    def _checkup(self, epoch: int, mix: dict[str, dict[str, list[float]]]) -> dict[str, Any]:
+        """What the recipe measures after an epoch."""
+        if self.session.recipe.get("measure") is None:
+            return {}
+        with shards.gathered(self.session.supernet):
+            return checkup(self.session, epoch, mix)
 
     def _follow(self, verdict: Verdict | None) -> dict[str, Any]:
         """Do what a rule asks for after an epoch; what to write down of it."""
@@ -480,9 +497,13 @@ class Search:
         Running statistics belong to the mixture, so all three accuracies use batch statistics;
         they are measured on copies of the buffers, which stay as they are.
         """
+        with shards.gathered(self.session.supernet):
+            return self._result()
+
+    def _result(self) -> dict[str, Any]:
         session = self.session
         mix = session.mix_by_decision()
-        genotype = self.genotype()
+        genotype = self._genotype()
         batches = Evaluation(
             self.inputs.train,
             self.inputs.parts.search_valid,
@@ -602,7 +623,7 @@ class Search:
         self.world.level(session.supernet)
         meters = {k: m.over(self.world) for k, m in self._meters().items()}
         tensors = {
-            "supernet": dict(session.supernet.state_dict()),
+            "supernet": shards.wholes(session.supernet.state_dict()),
             "alphas": dict(session.arch.state_dict()),
             "weight_optimizer": optimizers.state(session.weight_optimizer, session.weights),
             "generators": {"sampler": self.noise.get_state(), "global": torch.get_rng_state()},

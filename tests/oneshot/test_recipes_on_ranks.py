@@ -1,5 +1,7 @@
 """Every bundled recipe, whatever its step rule differentiates, is one method on one rank or two."""
 
+from dataclasses import replace
+
 import pytest
 import test_every_recipe_resumes as recipes
 import torch
@@ -10,10 +12,11 @@ from nasdsl.oneshot.ranks.world import ALONE
 from nasdsl.training.loop import drive
 from nasdsl.training.run import stand_alone
 from nasdsl.training.search import Search
+from nasdsl.training.sharded import of_recipe
 from nasdsl.training.stand_alone import StandAlone
 
 #: One of each way to take gradients; the others run with the slow tests.
-FEW = ("darts_second", "idarts", "oles", "proxyless")
+FEW = ("darts_second", "oles", "proxyless")
 #: `drop_op` draws for the images in front of it, on every rank its own.
 DRAWING = ("p_darts",)
 
@@ -27,8 +30,9 @@ def exact():
     torch.set_default_dtype(before)
 
 
-def ran(world, made):
+def ran(world, made, sharded=False):
     """What a run of a recipe holds at its end, its log, and what it says."""
+    world = replace(world, sharded=sharded)
     given = doubled(recipes.inputs())
     if stand_alone(made.recipe):
         task = StandAlone(
@@ -44,20 +48,40 @@ def ran(world, made):
     return held(task), [numbers(r) for r in records], task.result()
 
 
+def in_place(folder, monkeypatch):
+    """Go where the files are that some recipes read."""
+    monkeypatch.chdir(folder)
+    labels = ("max_pool_3x3", "skip_connect", "sep_conv_3x3", "none")
+    rows = "".join(f"{label},{i + 1}\n" for i, label in enumerate(labels))
+    (folder / "latency.csv").write_text(f"op,ms\n{rows}")
+
+
 @pytest.mark.parametrize(
     "name",
     [n if n in FEW else pytest.param(n, marks=pytest.mark.slow) for n in recipes.RECIPES],
 )
 def test_two_ranks_search_as_one_process_does(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    labels = ("max_pool_3x3", "skip_connect", "sep_conv_3x3", "none")
-    rows = "".join(f"{label},{i + 1}\n" for i, label in enumerate(labels))
-    (tmp_path / "latency.csv").write_text(f"op,ms\n{rows}")
+    in_place(tmp_path, monkeypatch)
     made = recipes.fitting(name)
-    ranks = together(ran, 2, tmp_path / "ranks", made)
+    agree(made, together(ran, 2, tmp_path / "ranks", made), drawing=name in DRAWING)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_two_sharded_ranks_search_as_one_process_does(name, tmp_path, monkeypatch):
+    """As far as they do not refuse it."""
+    in_place(tmp_path, monkeypatch)
+    made = recipes.fitting(name)
+    if not stand_alone(made.recipe) and of_recipe(made.recipe) is not None:
+        pytest.skip(f"sharded runs refuse it: {of_recipe(made.recipe)}")
+    agree(made, together(ran, 2, tmp_path / "ranks", made, True), drawing=name in DRAWING)
+
+
+def agree(made, ranks, drawing):
+    """Ranks are the same to the last bit, and one process to rounding, where none draws its own."""
     same(ranks[0][0], [ranks[1][0]])
     assert ranks[0][1:] == ranks[1][1:]
-    if name in DRAWING:
+    if drawing:
         return
     tensors, records, result = ran(ALONE, made)
     close(ranks[0][0], tensors, 1e-8)

@@ -13,13 +13,22 @@ from click.testing import CliRunner
 from small_trust import TEXT, same
 
 from nasdsl.cli.main import cli
-from nasdsl.cli.ranks import stop_code
-from nasdsl.oneshot.ranks.world import World, WorldError, from_environment, under
+from nasdsl.cli.ranks import LOST, failure, stop_code, told_elsewhere
+from nasdsl.oneshot.ranks.world import (
+    RankLost,
+    World,
+    WorldError,
+    amid,
+    from_environment,
+    under,
+)
+from nasdsl.training.checkpoint import reached
 from nasdsl.training.run import Options
 
-#: Long enough to be killed in.
-LONG = TEXT.replace("epochs = 3\n  batch   = 32", "epochs = 3\n  batch   = 8").replace(
-    "epochs  = 3\n  batch   = 32", "epochs  = 3\n  batch   = 8"
+#: Long enough to be killed in. With eight channels: of fewer, torch 2.13 writes the gradients of a
+#: convolution with stride 2 beside their place (AVX2, 1 x 1, channels last, float32).
+LONG = TEXT.replace("epochs  = 3\n  batch   = 32", "epochs  = 3\n  batch   = 8").replace(
+    "C      = 4", "C      = 8"
 )
 
 
@@ -48,6 +57,13 @@ def start(*args):
 def ended(process):
     out, error = process.communicate(timeout=500)
     return process.returncode, out, error
+
+
+def quiet(error, said):
+    """Something is said once, and torch says nothing at all."""
+    assert error.count(said) == 1, error
+    for other in ("Traceback", "elastic", "closing signal", "c10d", "does not answer"):
+        assert other not in error, error
 
 
 def children(process):
@@ -86,6 +102,8 @@ def test_an_environment_that_describes_a_world():
     assert from_environment({}) is None
     given = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
     assert from_environment(given) == World(rank=3, size=4, local_rank=1, local_size=2)
+    again = from_environment({**given, "TORCHELASTIC_RESTART_COUNT": "2"})
+    assert again.attempt == 2
     with pytest.raises(WorldError, match="do not describe a world"):
         from_environment({"RANK": "x", "WORLD_SIZE": "4"})
     with pytest.raises(WorldError, match="synchronised or local"):
@@ -106,15 +124,68 @@ def test_a_stopped_rank_is_no_failure_to_what_would_start_it_again():
     assert stop_code({"TORCHELASTIC_RUN_ID": "1"}) == 0
 
 
+def test_a_rank_leaves_the_last_word_to_nproc_and_not_to_torchrun():
+    rank = {"RANK": "0", "WORLD_SIZE": "2"}
+    assert told_elsewhere({**rank, "TORCHELASTIC_RUN_ID": "nasdsl-1"})
+    assert not told_elsewhere({**rank, "TORCHELASTIC_RUN_ID": "1"})
+    assert not told_elsewhere({"TORCHELASTIC_RUN_ID": "nasdsl-1"})
+
+
+def test_where_a_run_stopped_is_its_newest_checkpoint(tmp_path):
+    assert reached(tmp_path) is None
+    for name in ("epoch-2-step-11", "epoch-2-step-3", "epoch-3-step-0.partial"):
+        (tmp_path / "checkpoint" / name).mkdir(parents=True)
+    assert reached(tmp_path) == "epoch-2-step-11 of the search"
+    (tmp_path / "retrain" / "checkpoint" / "epoch-1-step-0").mkdir(parents=True)
+    assert reached(tmp_path) == "epoch-1-step-0 of the retraining"
+
+
+def test_what_a_backend_says_in_the_midst_of_a_step_is_a_lost_rank():
+    said = "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer"
+    with (
+        pytest.raises(RankLost, match="does not answer any more .Connection closed by peer"),
+        amid(),
+    ):
+        raise RuntimeError(said)
+    with pytest.raises(RuntimeError, match="can't allocate memory"), amid():
+        raise RuntimeError("can't allocate memory")
+
+
+@pytest.mark.parametrize(
+    ("ended", "message", "code"),
+    [
+        ({1: -9, 0: LOST}, "rank 1 was killed by signal 9", 1),
+        ({0: -15, 1: -9}, "rank 1 was killed by signal 9", 1),
+        ({0: LOST, 1: 3}, "rank 1 failed", 3),
+        ({1: 1, 0: 1}, "rank 0 failed; rank 1 failed", 1),
+        ({0: LOST, 1: LOST}, "the ranks do not reach each other any more", 1),
+        ({0: -15, 1: -15}, "rank 0 was killed by signal 15; rank 1 was killed by signal 15", 1),
+    ],
+)
+def test_what_is_said_of_ranks_that_ended(ended, message, code):
+    assert failure(ended) == (message, code)
+
+
 @pytest.mark.parametrize(
     ("options", "environment", "message", "code"),
     [
         (["--nproc", "2", "--cuda-graph"], {}, "steps of several ranks are not recorded", 1),
         (["--nproc", "2", "--compile", "--batch-norm", "local"], {}, "in one process", 1),
-        (["--nproc", "2", "--precision", "fp16"], {}, "precision fp16 runs in one process", 1),
-        (["--nproc", "2", "--precision", "bf16"], {}, "precision bf16 runs in one process", 1),
         (["--nproc", "2", "--compile"], {}, "compiled cells run in one process", 1),
         (["--nproc", "2", "--accumulate", "2"], {}, "share out a batch already", 1),
+        (["--shard"], {}, "--shard needs --nproc", 1),
+        (
+            ["--nproc", "2", "--shard", "--precision", "fp16"],
+            {},
+            "--shard: precision fp16 looks for overflow",
+            1,
+        ),
+        (
+            ["--nproc", "2", "--shard", "--batch-norm", "local"],
+            {},
+            "--shard: profile balanced has kernels",
+            1,
+        ),
         (["--nproc", "2", "--find-batch"], {}, "leave --nproc out", 2),
         (["--nproc", "2", "--device", "cuda:0"], {}, "2 ranks cannot share cuda:0", 1),
         ([], {"RANK": "0", "WORLD_SIZE": "2"}, "give --out", 2),
@@ -149,8 +220,8 @@ def test_a_killed_rank_ends_the_run_which_goes_on_by_the_same_command(tmp_path):
     code, _, error = ended(process)
     assert code == 1
     again = f"go on with: nasdsl run {tmp_path / 'run'} --resume --nproc 2"
-    assert f"rank 1 was killed by signal 9; {again}" in error
-    assert "Traceback" not in error
+    assert f"error: rank 1 was killed by signal 9; {again}\n" in error
+    quiet(error, "go on with")
     code, _, error = ended(
         start("run", *command(tmp_path, "--out", tmp_path / "run", "--nproc", 2))
     )
@@ -180,6 +251,10 @@ def test_a_signal_stops_all_ranks_behind_a_checkpoint(number, tmp_path):
     code, _, error = ended(process)
     assert code == 130, error
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "stopped"
+    place = (tmp_path / "run" / "checkpoint" / "latest").read_text()
+    again = f"go on with: nasdsl run {tmp_path / 'run'} --resume --nproc 2"
+    assert f"stopped at {place} of the search; {again}\n" in error
+    quiet(error, "stopped")
     # With another number of ranks, too.
     code, _, error = ended(start("run", tmp_path / "run", "--resume"))
     assert code == 0, error
@@ -192,7 +267,8 @@ def test_a_limit_of_time_stops_all_ranks(tmp_path):
     code, _, error = ended(start("run", *command(tmp_path, *given)))
     assert code == 130, error
     assert (tmp_path / "run" / "checkpoint" / "latest").read_text() == "epoch-0-step-1"
-    assert error.count("stopped in epoch 1 of 3") == 1
+    assert "stopped at epoch-0-step-1 of the search; go on with" in error
+    quiet(error, "stopped")
 
 
 @pytest.mark.slow
@@ -203,8 +279,7 @@ def test_a_mistake_is_said_once(tmp_path):
         )
     )
     assert code == 1
-    assert error.count("a batch of 3 leaves some of 2 ranks fewer than two images") == 1
-    assert "Traceback" not in error
+    quiet(error, "a batch of 3 leaves some of 2 ranks fewer than two images")
 
 
 @pytest.mark.slow
@@ -237,7 +312,7 @@ def test_a_retraining_on_two_ranks_is_stopped_and_goes_on(tmp_path):
     process.send_signal(signal.SIGINT)
     code, _, error = ended(process)
     assert code == 130, error
-    assert "go on with the same command" in error
+    quiet(error, "go on with the same command")
     code, out, error = ended(start(*several))
     assert code == 0, error
     assert out.count("retrained  ") == 1
@@ -245,5 +320,40 @@ def test_a_retraining_on_two_ranks_is_stopped_and_goes_on(tmp_path):
         json.loads((place / "retrain" / "result.json").read_text())
         for place in (tmp_path / "run" / "retrain-1", tmp_path / "two")
     )
-    assert two["test"]["loss"] == pytest.approx(one["test"]["loss"], rel=1e-2)
+    assert two["test"]["loss"] == pytest.approx(one["test"]["loss"], rel=5e-2)
     assert two["genotype"] == one["genotype"]
+
+
+@pytest.mark.slow
+def test_a_sharded_run_is_stopped_and_goes_on_with_and_without_sharding(tmp_path):
+    given = command(tmp_path, "--out", tmp_path / "run", "--nproc", 2, "--shard")
+    code, _, error = ended(start("run", *given, "--wall-limit", 0.01))
+    assert code == 130, error
+    assert "2 ranks on cpu, batch-norm synchronised, sharded" in error
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["sharded"] is True
+    # It was sharded, so that with several processes it is again; one has nothing to share out.
+    code, _, error = ended(
+        start("run", tmp_path / "run", "--resume", "--nproc", 2, "--wall-limit", 0.01)
+    )
+    assert code == 130, error
+    assert "synchronised, sharded" in error
+    code, _, error = ended(start("run", tmp_path / "run", "--resume"))
+    assert code == 0, error
+    once = command(tmp_path, "--out", tmp_path / "whole")
+    code, _, error = ended(start("run", *once, "--profile", "launch"))
+    assert code == 0, error
+    one, two = (
+        json.loads((tmp_path / name / "result.json").read_text()) for name in ("run", "whole")
+    )
+    assert one["genotype"] == two["genotype"]
+    # Rounding of float32 after 36 steps; that they are the same steps, doubles show.
+    assert one["valid"]["loss"] == pytest.approx(two["valid"]["loss"], rel=5e-2)
+    code, _, error = ended(
+        start("retrain", tmp_path / "whole", "--out", tmp_path / "again", "--nproc", 2, "--shard")
+    )
+    assert code == 0, error
+    one, two = (
+        json.loads((tmp_path / name / "retrain" / "result.json").read_text())
+        for name in ("again", "whole")
+    )
+    assert one["test"]["loss"] == pytest.approx(two["test"]["loss"], rel=5e-2)

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from nasdsl.oneshot.precision import single
 from nasdsl.oneshot.ranks.pair import across
 from nasdsl.oneshot.ranks.world import SYNCHRONISED, World
 from nasdsl.ops.batch import batch_mean
@@ -35,6 +36,8 @@ def batch_norm(
         return F.batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
     dims = [0, *range(2, x.dim())]
     shape = [1, -1, *[1] * (x.dim() - 2)]
+    # Under autocast x has few digits; its statistics keep those of float32, as kernels do.
+    kind, x = x.dtype, single(x)
     # Locally around the local mean: a sum of plain squares would lose digits in float32.
     mean_C = x.mean(dims)
     square_C = (x - mean_C.view(shape)).square().sum(dims).double()
@@ -54,14 +57,15 @@ def batch_norm(
     y = (x - mu_C.to(x.dtype).view(shape)) * scale_C.to(x.dtype).view(shape)
     if weight is not None:
         y = y * weight.view(shape)
-    return y if bias is None else y + bias.view(shape)
+    return (y if bias is None else y + bias.view(shape)).to(kind)
 
 
 def mean(x_NC: Tensor) -> Tensor:
     """The mean `(c,)` of the images of all ranks."""
-    count = x_NC.new_full((1,), float(len(x_NC)))
-    totals = across(torch.cat([count, x_NC.sum(0)]))
-    return totals[1:] / totals[0].detach()
+    wide = single(x_NC)
+    count = wide.new_full((1,), float(len(x_NC)))
+    totals = across(torch.cat([count, wide.sum(0)]))
+    return (totals[1:] / totals[0].detach()).to(x_NC.dtype)
 
 
 class _Synchronised(TorchFunctionMode):

@@ -15,6 +15,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
 #: What batch-norms of a training step see: the batch over all ranks, or the rank's part of it.
 SYNCHRONISED, LOCAL = "synchronised", "local"
@@ -48,12 +49,20 @@ class World:
     local_rank: int = 0
     local_size: int = 1
     batch_norm: str = SYNCHRONISED
+    #: Whether parameters are shared out over the ranks, see `nasdsl.oneshot.ranks.shards`.
+    sharded: bool = False
+    #: How often the ranks were started again.
+    attempt: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.rank < self.size or not 0 <= self.local_rank < self.local_size:
             raise WorldError(f"there is no rank {self.rank} in a world of {self.size}")
         if self.batch_norm not in POLICIES:
             raise WorldError(f"batch-norms are {' or '.join(POLICIES)}, not {self.batch_norm}")
+        if self.sharded and not self.several:
+            raise WorldError(
+                "there is one process, which has all parameters; --shard needs --nproc"
+            )
 
     @property
     def several(self) -> bool:
@@ -168,6 +177,9 @@ class World:
 #: One process, the default.
 ALONE = World()
 
+#: Messages of gloo, which raises errors of no class of its own.
+_OF_A_BACKEND = re.compile(r"\bgloo\b|Connection (closed|reset|refused)|Timed out waiting")
+
 
 @contextmanager
 def reaching() -> Iterator[None]:
@@ -175,11 +187,26 @@ def reaching() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        # The backend begins with a place in its sources and ends with advice.
-        said = re.sub(r"^\[[^]]*\] *", "", str(error).strip()).split(". ")[0].splitlines()
-        raise RankLost(
-            f"another rank does not answer any more ({said[0][:160] if said else 'no reason'})"
-        ) from error
+        raise _lost(error) from error
+
+
+@contextmanager
+def amid() -> Iterator[None]:
+    """The same in the midst of other work, whose own errors stay what they are."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or _OF_A_BACKEND.search(str(error)):
+            raise _lost(error) from error
+        raise
+
+
+def _lost(error: RuntimeError) -> RankLost:
+    # The backend begins with a place in its sources and ends with advice.
+    said = re.sub(r"^\[[^]]*\] *", "", str(error).strip()).split(". ")[0].splitlines()
+    return RankLost(
+        f"another rank does not answer any more ({said[0][:160] if said else 'no reason'})"
+    )
 
 
 def from_environment(given: Mapping[str, str]) -> World | None:
@@ -193,6 +220,7 @@ def from_environment(given: Mapping[str, str]) -> World | None:
             size=size,
             local_rank=int(given.get("LOCAL_RANK", rank)),
             local_size=int(given.get("LOCAL_WORLD_SIZE", size)),
+            attempt=int(given.get("TORCHELASTIC_RESTART_COUNT", 0)),
         )
     except ValueError as error:
         raise WorldError(f"RANK and WORLD_SIZE do not describe a world: {error}") from None
@@ -210,8 +238,11 @@ def joined(world: World, device: str, init: str = "env://") -> Iterator[None]:
         return
     backend = "cpu:gloo,cuda:nccl" if torch.device(device).type == "cuda" else "gloo"
     with reaching():
+        found = rendezvous(init, world.rank, world.size, timeout=PATIENCE)
+        # Ranks that are started again may find the same store, with addresses of the last ones.
+        store = dist.PrefixStore(f"attempt-{world.attempt}", next(found)[0])
         dist.init_process_group(
-            backend, init_method=init, rank=world.rank, world_size=world.size, timeout=PATIENCE
+            backend, store=store, rank=world.rank, world_size=world.size, timeout=PATIENCE
         )
     try:
         yield
@@ -219,6 +250,6 @@ def joined(world: World, device: str, init: str = "env://") -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def under(world: World, batch_norm: str) -> World:
-    """The world with a policy for batch-norms. Raises WorldError for an unknown one."""
-    return replace(world, batch_norm=batch_norm)
+def under(world: World, batch_norm: str, sharded: bool = False) -> World:
+    """The world with a policy for batch-norms and parameters. Raises WorldError for an unknown."""
+    return replace(world, batch_norm=batch_norm, sharded=sharded)
