@@ -240,8 +240,9 @@ def _states() -> list[Target]:
     import torch
     from safetensors.torch import save
 
+    from nasdsl import disk
     from nasdsl.report.run import run_text
-    from nasdsl.training import checkpoint, disk, record
+    from nasdsl.training import checkpoint, record
     from nasdsl.training.checkpoint import CheckpointError
     from nasdsl.training.record import RunError, RunFolder
 

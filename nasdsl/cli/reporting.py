@@ -32,11 +32,11 @@ def report(
 
     The file needs nothing else: no network, no script.
     """
+    from nasdsl import disk
     from nasdsl.cli.suites import results_of
     from nasdsl.report.html.run_page import run_page
     from nasdsl.report.html.suite_page import results_page, suite_page
     from nasdsl.suite.folder import SuiteFolder, is_suite
-    from nasdsl.training.record import RunFolder
 
     if out.exists() and not force:
         raise Failure(f"{out} exists; --force overwrites", 2)
@@ -48,5 +48,5 @@ def report(
         text = suite_page(SuiteFolder(source), summary=summary, alpha=alpha)
     else:
         text = run_page(source)
-    RunFolder(out.parent).write_text(out.name, text)
+    disk.write_text(out, text)
     say(f"wrote {out}")

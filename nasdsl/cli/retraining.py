@@ -53,8 +53,8 @@ def retrain(
     from nasdsl.ir.formats import forms
     from nasdsl.ir.genotype import loads
     from nasdsl.oneshot.ranks.world import joined
+    from nasdsl.training import index_lists, record
     from nasdsl.training import plan as plans
-    from nasdsl.training import record
     from nasdsl.training import run as runs
     from nasdsl.training.agreement import same_data
     from nasdsl.training.archive import reopen
@@ -118,6 +118,7 @@ def retrain(
             runs.check_fit(plan, prepared)
             if world.writes:
                 stack.enter_context(held(folder.path))
+                index_lists.agreed(folder, prepared.parts)
         same_data(prepared, world)
         progress = stack.enter_context(Progress(quiet=quiet or not world.writes))
         try:

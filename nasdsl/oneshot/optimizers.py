@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nasdsl.ir.config import Component
+from nasdsl.oneshot.narrow import careful
 
 
 def build(
@@ -105,9 +106,10 @@ def gradients(
     gradients of the same loss.
     """
     free = {name: p for name, p in parameters.items() if p.requires_grad}
-    found = torch.autograd.grad(
-        loss, list(free.values()), allow_unused=True, retain_graph=keep or None
-    )
+    with careful(loss, free):
+        found = torch.autograd.grad(
+            loss, list(free.values()), allow_unused=True, retain_graph=keep or None
+        )
     return {**dict.fromkeys(parameters), **dict(zip(free, found, strict=True))}
 
 

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from nasdsl.training import disk
+from nasdsl import disk
 
 SCHEMA = 3
 #: No `state.json` of a run comes near it.

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nasdsl.oneshot.narrow import careful
+
 
 @dataclass(frozen=True, slots=True)
 class Curvature:
@@ -26,9 +28,10 @@ class Curvature:
     ) -> Curvature:
         # A frozen weight has no gradient, as one that the loss ignores.
         free = [name for name, w in weights.items() if w.requires_grad]
-        found = torch.autograd.grad(
-            loss, [weights[n] for n in free], create_graph=True, allow_unused=True
-        )
+        with careful(loss, weights):
+            found = torch.autograd.grad(
+                loss, [weights[n] for n in free], create_graph=True, allow_unused=True
+            )
         slopes = dict(zip(free, found, strict=True))
         gradient = {
             name: g if (g := slopes.get(name)) is not None else torch.zeros_like(w)
@@ -48,13 +51,14 @@ class Curvature:
         # Parameters the loss ignores have a constant gradient and no part in the product.
         names = [n for n, g in self.gradient.items() if g.requires_grad]
         free = [n for n, value in by.items() if value.requires_grad]
-        found = torch.autograd.grad(
-            [self.gradient[n] for n in names],
-            [by[n] for n in free],
-            grad_outputs=[vector[n] for n in names],
-            retain_graph=True,
-            allow_unused=True,
-        )
+        with careful(next(iter(self.gradient.values())), self.weights):
+            found = torch.autograd.grad(
+                [self.gradient[n] for n in names],
+                [by[n] for n in free],
+                grad_outputs=[vector[n] for n in names],
+                retain_graph=True,
+                allow_unused=True,
+            )
         slopes = dict(zip(free, found, strict=True))
         return {
             name: g if (g := slopes.get(name)) is not None else torch.zeros_like(value)
