@@ -262,7 +262,7 @@ def doctor(form: str) -> None:
     found: dict[str, Any] = {"nasdsl": VERSION, "python": platform.python_version()}
     needed = ("torch", "numpy", "networkx", "lark", "click", "rich", "safetensors")
     optional = ("scikit-learn", "pillow", "torchvision", "onnx", "onnxscript", "onnxruntime",
-                "triton")  # fmt: skip
+                "triton", "pyarrow", "psycopg", "submitit", "ray")  # fmt: skip
     missing = []
     for name in (*needed, *optional):
         try:

@@ -130,7 +130,7 @@ def _failure(error: BaseException) -> click.ClickException:
         return Failure(text, USAGE)
     if (
         "BenchmarkMissing" in names
-        or ("TrackError" in names and "not installed" in text)
+        or ({"TrackError", "SuiteError", "StatisticsError"} & names and "not installed" in text)
         or ("PlanError" in names and "CUDA" in text)
     ):
         return Failure(text, MISSING)

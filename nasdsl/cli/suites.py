@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from nasdsl.cli import plugged
-from nasdsl.cli.boundary import STOPPED, WRONG, Failure, guarded, say, width
+from nasdsl.cli import plugged, suite_places, suite_running
+from nasdsl.cli.boundary import Failure, guarded, width
 from nasdsl.cli.running import pairs
 
 if TYPE_CHECKING:
-    from nasdsl.suite.planning import SuitePlan
     from nasdsl.suite.statistics.results import Results
 
 
@@ -24,32 +23,11 @@ def suite() -> None:
 
 _FORM = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text",
                      show_default=True, help="How the result is shown.")  # fmt: skip
-_SUITE = click.option("--suite", "name", help="Suite of the file [default: its only one].")
-
-
-def _means(f: Any) -> Any:
-    for option in (
-        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."),
-        click.option("--threads", type=click.IntRange(1), help="CPU threads of a cell [default: as `run`]."),
-        click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie."),
-    ):  # fmt: skip
-        f = option(f)
-    return f
-
-
-def _planned(source: str, name: str | None) -> tuple[Any, SuitePlan]:
-    from nasdsl.suite import declaration, planning
-
-    loaded = plugged.load(source)
-    declared = declaration.declared(loaded, declaration.suite_name(loaded, name))
-    for entry in declared.unread:
-        say(f"note: `report` names {entry}, which this version does not compute")
-    return loaded, planning.plan(loaded, declared)
 
 
 @suite.command()
 @click.argument("source")
-@_SUITE
+@click.option("--suite", "name", help="Suite of the file [default: its only one].")
 @plugged.option
 @_FORM
 @guarded
@@ -57,169 +35,62 @@ def plan(source: str, name: str | None, form: str) -> None:
     """Say what SOURCE (a .nas file or a bundled name) would run, and what it would cost."""
     from nasdsl.report.suite_plan import plan_report, plan_text
 
-    _, made = _planned(source, name)
+    _, made = suite_running.planned(source, name)
     if form == "json":
         click.echo(json.dumps(plan_report(made), indent=1))
     else:
         click.echo(plan_text(made, width()), nl=False)
 
 
-@suite.command()
-@click.argument("source")
-@_SUITE
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder [default: runs/SUITE].")
-@click.option("-j", "--jobs", type=click.IntRange(1), default=1, show_default=True,
-              help="Cells at once, each in a process of its own.")  # fmt: skip
-@click.option("--inline", is_flag=True, help="One by one in this process; no time limit.")
-@click.option("--retries", type=click.IntRange(0), default=1, show_default=True,
-              help="Attempts after a failed one.")  # fmt: skip
-@click.option("--time-limit", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
-              help="Of an attempt at a cell.")  # fmt: skip
-@click.option("--again", is_flag=True, help="Give failed cells another chance.")
-@click.option("--dry-run", is_flag=True, help="As `plan`; write nothing.")
-@_means
-@plugged.option
-@guarded
-def run(
-    source: str,
-    name: str | None,
-    out: Path | None,
-    jobs: int,
-    inline: bool,
-    retries: int,
-    time_limit: float | None,
-    again: bool,
-    dry_run: bool,
-    device: str,
-    threads: int | None,
-    data_dir: Path | None,
-) -> None:
-    """Run SOURCE: a .nas file, a bundled name, or the folder of a suite that goes on.
-
-    Several may run on one folder at once; each cell is done by one of them. A cell that fails does
-    not stop the others.
-    """
-    from nasdsl.report.suite_plan import plan_text
-    from nasdsl.suite import executor, folder, work
-    from nasdsl.suite.outcome import standing
-    from nasdsl.training.environment import device_of
-    from nasdsl.training.interrupt import Stopped
-
-    place = Path(source)
-    if not dry_run and folder.is_suite(place):
-        kept = folder.SuiteFolder(place)
-    else:
-        loaded, made = _planned(source, name)
-        if dry_run:
-            click.echo(plan_text(made, width()), nl=False)
-            return
-        kept = folder.create(out or Path("runs") / made.declared.name, loaded, made)
-    means = work.Means(device=device_of(device), threads=threads, data_dir=data_dir)
-    limits = executor.Limits(jobs=jobs, retries=retries, seconds=time_limit)
-    store = kept.open()
-    if again and (count := store.again()):
-        say(f"{count} failed cell{'s' * (count != 1)} once more")
-    doer: executor.Executor
-    if inline:
-        own = kept.loaded(run_plugins=True)
-
-        def perform(stored: Any) -> Any:
-            return work.perform(kept, own, stored.cell, lambda d: store.get(d).result or {}, means)
-
-        doer = executor.Inline(perform)
-    else:
-        doer = executor.Processes(kept, means, limits)
-
-    def tell(stored: Any) -> None:
-        now = standing(store.all())
-        done = sum(n for (_, state), n in now.counts.items() if state == "done")
-        what = stored.state if stored.error is None else f"{stored.state}: {stored.error}"
-        say(f"{done}/{sum(now.counts.values())}  {stored.cell.title}  {what}")
-
-    try:
-        executor.run(store, doer, limits, tell)
-    except Stopped as stopped:
-        say(f"{stopped}; go on with: nasdsl suite run {kept.path}")
-        raise SystemExit(STOPPED) from None
-    now = standing(store.all())
-    click.echo(f"suite      {kept.path}")
-    for failed in now.failed:
-        click.echo(f"failed     {failed.cell.title}: {failed.error}")
-    if now.failed:
-        say(f"{len(now.failed)} failed, {now.held} wait for them; logs in {kept.path / 'logs'}")
-        raise SystemExit(WRONG)
-    say(f"next: nasdsl suite report {kept.path}")
+suite.add_command(suite_running.run)
 
 
 @suite.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument(
+    "folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+@suite_places.store
+@suite_places.which
 @_FORM
 @guarded
-def status(folder: Path, form: str) -> None:
-    """Say how far the suite in FOLDER is, what failed, and how long it will take."""
-    from nasdsl.report.suite_plan import status_report, status_text
-    from nasdsl.suite.folder import SuiteFolder
+def status(folder: Path | None, url: str | None, name: str | None, form: str) -> None:
+    """Say how far the suite in FOLDER is, what failed, and how long it will take.
+
+    With --store alone: which suites there are.
+    """
+    from nasdsl.report.suite_plan import kept_report, kept_text, status_report, status_text
+    from nasdsl.suite.kept import listed
     from nasdsl.suite.outcome import standing
+    from nasdsl.suite.postgres import Postgres
 
-    kept = SuiteFolder(folder)
-    found = standing(kept.open().all())
+    if folder is None and url is not None and name is None:
+        found = listed(Postgres(url))
+        if len(found) != 1:
+            text = json.dumps(kept_report(found), indent=1) + "\n"
+            click.echo(text if form == "json" else kept_text(found), nl=False)
+            return
+    about, store = suite_places.opened(folder, url, name)
+    now = standing(store.all())
     if form == "json":
-        click.echo(json.dumps(status_report(found), indent=1))
+        click.echo(json.dumps(status_report(now), indent=1))
     else:
-        click.echo(status_text(kept.about(), found, width()), nl=False)
+        click.echo(status_text(about, now, width()), nl=False)
 
 
-@suite.command(hidden=True)
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.argument("digest")
-@_means
-@guarded
-def cell(
-    folder: Path, digest: str, device: str, threads: int | None, data_dir: Path | None
-) -> None:
-    """Do one cell of the suite in FOLDER; the process that claimed it writes its result down."""
-    from nasdsl.suite import executor, work
-    from nasdsl.suite.folder import SuiteFolder
-    from nasdsl.training.environment import device_of
-    from nasdsl.training.interrupt import Stopped
-
-    executor.leave_with_parent()
-    kept = SuiteFolder(folder)
-    with executor.alone(folder / "locks" / digest):
-        store = kept.open()
-        means = work.Means(device=device_of(device), threads=threads, data_dir=data_dir)
-        try:
-            work.perform(
-                kept,
-                kept.loaded(run_plugins=True),
-                store.get(digest).cell,
-                lambda d: store.get(d).result or {},
-                means,
-                _print_epoch,
-            )
-        except Stopped as stopped:
-            say(str(stopped))
-            raise SystemExit(STOPPED) from None
-
-
-def _print_epoch(moment: Any) -> None:
-    from nasdsl.cli.progress import note
-
-    if moment.record is not None:
-        click.echo(f"{moment.task} epoch {moment.epoch + 1}/{moment.epochs}  {note(moment.record)}")
+suite.add_command(suite_running.cell)
 
 
 def results_of(source: Path, columns: dict[str, str]) -> Results:
-    """Results of a CSV table or of the folder of a suite. Raises StatisticsError, SuiteError."""
+    """Results of a table or of the folder of a suite. Raises StatisticsError, SuiteError."""
     from nasdsl.suite import table
     from nasdsl.suite.folder import SuiteFolder
     from nasdsl.suite.outcome import results_of
 
     if source.is_dir():
         if columns:
-            raise Failure("--column is for a CSV table", 2)
-        kept = SuiteFolder(source)
-        return results_of(kept.about(), kept.open().all())
+            raise Failure("--column is for a table", 2)
+        held = SuiteFolder(source)
+        return results_of(held.about(), held.open().all())
     unknown = sorted(set(columns) - set(table.NAMES))
     if unknown:
         raise Failure(f"--column {unknown[0]}: it is one of {', '.join(table.NAMES)}", 2)
@@ -227,26 +98,44 @@ def results_of(source: Path, columns: dict[str, str]) -> Results:
 
 
 @suite.command()
-@click.argument("source", type=click.Path(exists=True, path_type=Path))
+@click.argument("source", required=False, type=click.Path(exists=True, path_type=Path))
+@suite_places.store
+@suite_places.which
 @click.option("--column", "columns", multiple=True, callback=pairs, metavar="WHAT=NAME",
-              help="Of a CSV: which column is the optimizer, benchmark (A+B for two together), "
+              help="Of a table: which column is the optimizer, benchmark (A+B for two together), "
               "setting, seed or value, where it is not seen from its name.")  # fmt: skip
 @click.option("--best", is_flag=True, help="Compare the best of the settings, labelled so.")
 @click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05,
               show_default=True, help="What counts as significant.")  # fmt: skip
-@click.option("--csv", "csv", type=click.Path(path_type=Path), help="Write the results there.")
+@click.option("--table", "--csv", "to", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write the results there: as Parquet if it ends so, else as CSV.")  # fmt: skip
 @guarded
 def report(
-    source: Path, columns: dict[str, str], best: bool, alpha: float, csv: Path | None
+    source: Path | None,
+    url: str | None,
+    name: str | None,
+    columns: dict[str, str],
+    best: bool,
+    alpha: float,
+    to: Path | None,
 ) -> None:
-    """Statistics of SOURCE, a CSV table of results or the folder of a suite."""
+    """Statistics of SOURCE: a table of results (CSV, Parquet) or the folder of a suite.
+
+    Without SOURCE, of a suite in --store.
+    """
     from nasdsl.report.suite_text import study_text
-    from nasdsl.suite import table
+    from nasdsl.suite import outcome, table
     from nasdsl.suite.statistics.study import study
 
-    results = results_of(source, columns)
-    if csv is not None:
-        table.write(results, csv)
+    if source is None or (source.is_dir() and url is not None):
+        about, store = suite_places.opened(source, url, name)
+        results = outcome.results_of(about, store.all())
+    elif url is not None or name is not None:
+        raise click.UsageError("--store and --suite are for suites, not for tables")
+    else:
+        results = results_of(source, columns)
+    if to is not None:
+        table.write(results, to)
     click.echo(
         study_text(study(results, summary="best" if best else "mean", alpha=alpha)), nl=False
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from nasdsl.report.columns import indent, pairs, short, table, wrap
 from nasdsl.suite.estimate import RATE
+from nasdsl.suite.kept import Kept
 from nasdsl.suite.outcome import Standing
 from nasdsl.suite.planning import SuitePlan
 
@@ -156,3 +157,18 @@ def status_text(about: Mapping[str, Any], found: Standing, width: int = 80) -> s
     for s in found.failed:
         lines += wrap(f"{s.cell.title}: {s.error}", width=width, first="  failed   ")
     return "\n".join(lines) + "\n"
+
+
+def kept_report(found: Sequence[Kept]) -> dict[str, Any]:
+    """The suites of a database, as JSON."""
+    fields = ("suite", "name", "cells", "done", "failed")
+    return {"schema": 1, "suites": [{f: getattr(k, f) for f in fields} for k in found]}
+
+
+def kept_text(found: Sequence[Kept]) -> str:
+    """The suites of a database, as text."""
+    if not found:
+        return "no suite yet\n"
+    rows = [[k.name, k.suite, str(k.done), str(k.cells), str(k.failed)] for k in found]
+    head = ["suite", "digest", "done", "cells", "failed"]
+    return "\n".join(table(rows, header=head, right=range(2, 5))) + "\n"

@@ -37,6 +37,34 @@ class Cell:
             parts.append(f"seed {self.names['seed']}")
         return f"{self.kind:7} {', '.join(parts)}"
 
+    def plain(self) -> dict[str, Any]:
+        """The cell as JSON; `of` reads it."""
+        return {
+            "digest": self.digest, "kind": self.kind, "names": dict(self.names),
+            "order": dict(self.order), "needs": list(self.needs), "estimate": dict(self.estimate),
+        }  # fmt: skip
+
+    @staticmethod
+    def of(found: Mapping[str, Any]) -> Cell:
+        """The cell that `plain` wrote. Raises KeyError where it is none."""
+        return Cell(
+            digest=found["digest"],
+            kind=found["kind"],
+            names=found["names"],
+            order=found["order"],
+            needs=tuple(found["needs"]),
+            estimate=found["estimate"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A cell that is to be done now: its attempt from 1, and the results it needs, by digest."""
+
+    cell: Cell
+    attempt: int
+    before: Mapping[str, Mapping[str, Any]]
+
 
 def digest_of(what: Mapping[str, Any]) -> str:
     """16 hex digits of the SHA-256 of a value as canonical JSON."""

@@ -1,22 +1,31 @@
 """The folder of a suite.
 
-suite.json      name, choice, what is reported
-sources.json    every `.nas` text the suite was compiled from
-store.sqlite    the cells and their results
-cells/DIGEST/   the run folder of a cell; outcome.json in it once it is done
-logs/DIGEST.txt what a cell's process said
+suite.json        name, choice, what is reported; where the results are, if in a server
+sources.json      every `.nas` text the suite was compiled from
+store.sqlite      the cells and their results, unless a server has them
+tasks/DIGEST.json a cell that was begun, with the results it needs
+cells/DIGEST/     the run folder of a cell; outcome.json in it once it is done
+logs/DIGEST.txt   what a cell's process said
+jobs/             what is known of the jobs of a cluster
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nasdsl.driver import Loaded
+from nasdsl.suite import kept
+from nasdsl.suite.cell import Cell, Task
 from nasdsl.suite.errors import SuiteError
 from nasdsl.suite.planning import SuitePlan
+from nasdsl.suite.postgres import Postgres, without_password
+from nasdsl.suite.sqlite import Sqlite
 from nasdsl.suite.store import Store
+from nasdsl.training import disk
 from nasdsl.training.archive import archived, restored
 from nasdsl.training.plan import Item
 from nasdsl.training.record import RunFolder
@@ -40,11 +49,43 @@ class SuiteFolder:
 
     def cell(self, digest: str) -> Path:
         """The run folder of a cell."""
-        return self.path / "cells" / digest
+        return self.path / "cells" / _checked(digest)
+
+    def outcome(self, digest: str) -> dict[str, Any] | None:
+        """The result of a cell, where an attempt came to its end."""
+        place = RunFolder(self.cell(digest))
+        return place.read("outcome.json") if place.has("outcome.json") else None
 
     def log(self, digest: str) -> Path:
         """Where the process of a cell writes what it says."""
-        return self.path / "logs" / f"{digest}.txt"
+        return self.path / "logs" / f"{_checked(digest)}.txt"
+
+    @property
+    def jobs(self) -> Path:
+        """Where it is written which job of a cluster does which cell."""
+        return self.path / "jobs"
+
+    def write_task(self, task: Task) -> None:
+        """Note what a process needs that is to do a cell, so that it needs no database."""
+        made = {
+            "cell": task.cell.plain(), "attempt": task.attempt, "before": dict(task.before),
+        }  # fmt: skip
+        place = self.path / "tasks" / f"{_checked(task.cell.digest)}.json"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        disk.write(place, (json.dumps(made, indent=1) + "\n").encode("utf-8"))
+
+    def read_task(self, digest: str) -> Task:
+        """What `write_task` noted. Raises SuiteError."""
+        place = self.path / "tasks" / f"{digest}.json"
+        try:
+            found = json.loads(place.read_text(encoding="utf-8"))
+            return Task(
+                cell=Cell.of(found["cell"]), attempt=found["attempt"], before=found["before"]
+            )
+        except FileNotFoundError:
+            raise SuiteError(f"{self.path} has begun no cell {digest}") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise SuiteError(f"{place} is damaged: {error}") from None
 
     def about(self) -> dict[str, Any]:
         """What `suite.json` says. Raises SuiteError where the folder is no suite."""
@@ -53,10 +94,16 @@ class SuiteFolder:
         found: dict[str, Any] = self.files.read("suite.json")
         return found
 
-    def open(self) -> Store:
-        """The store. Raises SuiteError."""
-        self.about()
-        return Store(self.store_file)
+    def open(self, url: str | None = None) -> Store:
+        """The store; by `url` where the server is reached otherwise now. Raises SuiteError."""
+        place = self.about().get("store")
+        if place is None:
+            if url is not None:
+                raise SuiteError(f"{self.path} keeps its results in {self.store_file.name}")
+            return Store(Sqlite(self.store_file))
+        store = Store(Postgres(url or place["url"]), place["suite"])
+        kept.find(store.database, store.suite)
+        return store
 
     def loaded(self, *, run_plugins: bool = False) -> Loaded:
         """The file the suite was declared in, from the texts that are kept."""
@@ -64,19 +111,74 @@ class SuiteFolder:
         return restored(self.files, stored, run_plugins=run_plugins)["suite"].loaded
 
 
+def _checked(digest: str) -> str:
+    """A digest as the name of a file: a database that others write to may say anything."""
+    if not (digest.isascii() and digest.isalnum()):
+        raise SuiteError(f"`{digest}` is no digest of a cell")
+    return digest
+
+
 def is_suite(path: Path) -> bool:
     """Whether a folder is that of a suite."""
     return (path / "suite.json").is_file()
 
 
-def create(path: Path, loaded: Loaded, made: SuitePlan) -> SuiteFolder:
-    """The folder of a suite; one of the same suite goes on. Raises SuiteError.
+def create(path: Path, loaded: Loaded, made: SuitePlan, url: str | None = None) -> SuiteFolder:
+    """The folder of a suite whose results go to a file in it, or to the server of a URL.
 
-    Sources come first and `suite.json` last: a folder with it is whole.
+    A folder of the same suite goes on, and so does a suite that the server knows. Sources come
+    first and `suite.json` last: a folder with it is whole. Raises SuiteError.
     """
     folder = SuiteFolder(path)
+    about, sources = _about(loaded, made), _sources(loaded, made)
+    suite = kept.suite_digest(about, made.cells)
+    if is_suite(path):
+        _same(folder, made, suite, url)
+        return folder
+    _empty(path)
+    folder.files.write("sources.json", sources)
+    if url is None:
+        store = Store(Sqlite(folder.store_file))
+    else:
+        store = Store(Postgres(url), suite)
+    kept.keep(store, about, sources, made.cells)
+    store.close()
+    folder.files.write("suite.json", _placed(about, suite, url))
+    return folder
+
+
+def join(path: Path | None, url: str, which: str | None) -> SuiteFolder:
+    """A folder for a suite that a server knows, by its name or digest; else `runs/SUITE`.
+
+    Raises SuiteError.
+    """
+    database = Postgres(url)
+    found = kept.find(database, which)
+    about, sources = kept.texts(database, found.suite)
+    database.close()
+    if sources.get("plugins"):
+        # What others wrote into a database is not run unseen.
+        names = ", ".join(str(p.get("name")) for p in sources["plugins"])
+        raise SuiteError(
+            f"suite `{found.name}` has plugins ({names}), which are code; "
+            "give its file and --plugin to work on it"
+        )
+    path = path or Path("runs") / found.name
+    folder = SuiteFolder(path)
+    if is_suite(path):
+        at = folder.about().get("store") or {}
+        if at.get("suite") != found.suite:
+            raise SuiteError(f"{path} holds another suite; choose another folder")
+        return folder
+    _empty(path)
+    folder.files.write("sources.json", sources)
+    folder.files.write("suite.json", _placed(about, found.suite, url))
+    return folder
+
+
+def _about(loaded: Loaded, made: SuitePlan) -> dict[str, Any]:
     d = made.declared
-    about = {
+    return {
         "schema": SCHEMA,
         "suite": d.name,
         "file": loaded.source.name,
@@ -88,21 +190,35 @@ def create(path: Path, loaded: Loaded, made: SuitePlan) -> SuiteFolder:
         "settings": [t.label for t in d.retrain],
         "cells": len(made.cells),
     }
-    if is_suite(path):
-        store = folder.open()
-        known = {s.cell.digest for s in store.all()}
+
+
+def _sources(loaded: Loaded, made: SuitePlan) -> dict[str, Any]:
+    return archived({"suite": Item("suite", made.declared.name, loaded)})
+
+
+def _placed(about: Mapping[str, Any], suite: str, url: str | None) -> dict[str, Any]:
+    if url is None:
+        return dict(about)
+    return {**about, "store": {"url": without_password(url), "suite": suite}}
+
+
+def _same(folder: SuiteFolder, made: SuitePlan, suite: str, url: str | None) -> None:
+    """Refuse a folder of another suite, or with its results elsewhere. Raises SuiteError."""
+    place = folder.about().get("store")
+    if place is None:
+        store = folder.open(url)
+        same = {s.cell.digest for s in store.all()} == {c.digest for c in made.cells}
         store.close()
-        if known != {c.digest for c in made.cells}:
-            raise SuiteError(
-                f"{path} holds another suite, or this one before it was changed; "
-                "choose another folder"
-            )
-        return folder
+    else:
+        same = place["suite"] == suite
+    if not same:
+        raise SuiteError(
+            f"{folder.path} holds another suite, or this one before it was changed; "
+            "choose another folder"
+        )
+
+
+def _empty(path: Path) -> None:
+    """Refuse a folder with other things in it. Raises SuiteError."""
     if path.exists() and any(path.iterdir()) and not (path / "sources.json").is_file():
         raise SuiteError(f"{path} is not empty; choose another folder")
-    folder.files.write("sources.json", archived({"suite": Item("suite", d.name, loaded)}))
-    store = Store(folder.store_file)
-    store.add(made.cells)
-    store.close()
-    folder.files.write("suite.json", about)
-    return folder

@@ -1,46 +1,30 @@
-"""The cells of a suite and what came of them, in one SQLite file that many workers share.
+"""The cells of a suite and what came of them, in a database that many workers share.
 
-Every change is one transaction, so that a killed process leaves the store whole. A worker claims a
-cell and says again and again that it is alive; a cell whose worker is gone (no such process on the
-same machine, or silent for `LEASE` seconds) may be claimed anew. Only who holds a claim may finish
-it, so nothing is finished twice. `events` keeps who did what when.
+Every change happens whole or not at all, so that a killed process leaves the store whole. A worker
+claims a cell and says again and again that it is alive; a cell whose worker is gone (no such process
+on the same machine, or silent for `LEASE` seconds by the clock of the database) may be claimed anew.
+Only who holds a claim may finish it, so nothing is finished twice. `events` keeps who did what when.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import socket
-import sqlite3
-import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-from nasdsl.suite.cell import Cell
+from nasdsl.suite.cell import Cell, Task
+from nasdsl.suite.database import Database, Statements
 from nasdsl.suite.errors import SuiteError
+from nasdsl.suite.worker import gone
 
 State = Literal["pending", "running", "done", "failed"]
-#: Seconds without a sign of life after which a worker on another machine counts as gone.
-LEASE = 120.0
-SCHEMA = 1
-_TABLES = """
-create table if not exists meta (name text primary key, value text not null);
-create table if not exists cells (
-  digest text primary key, place integer not null, kind text not null,
-  optimizer text not null, benchmark text not null, setting text not null, seed text not null,
-  cell text not null, state text not null default 'pending', attempts integer not null default 0,
-  worker text, beat real, seconds real, result text, error text
-);
-create table if not exists needs (
-  digest text not null, needed text not null, primary key (digest, needed)
-);
-create table if not exists events (
-  number integer primary key, digest text not null, what text not null, worker text, at real
-);
-"""
+#: That all which a cell `c` needs is done.
+_OPEN = """c.state = 'pending' and not exists (
+  select 1 from nasdsl_needs n
+  left join nasdsl_cells d on d.suite = n.suite and d.digest = n.needed
+  where n.suite = c.suite and n.digest = c.digest and (d.state is null or d.state <> 'done')
+)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,121 +40,99 @@ class Stored:
     error: str | None
 
 
-def worker_name() -> str:
-    """This process among all that may share a store: host, process, when the process began."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_began(os.getpid())}"
-
-
-def _began(pid: int) -> str:
-    """When a process of this machine began, as the system counts; empty where it cannot be told."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-        return text.rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
-
-
-def _gone(worker: str | None, beat: float | None) -> bool:
-    host, _, rest = (worker or "").rpartition(":")[0].rpartition(":")
-    began = (worker or "").rpartition(":")[2]
-    if host == socket.gethostname() and rest.isdigit():
-        try:
-            os.kill(int(rest), 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            return False
-        return bool(began) and _began(int(rest)) != began
-    return beat is None or time.time() - beat > LEASE
-
-
 class Store:
-    """The store of a suite. Raises SuiteError where the file is no store."""
+    """The store of one suite of a database. Methods raise SuiteError."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            self.db = sqlite3.connect(path, timeout=60, isolation_level=None)
-            self.db.execute("pragma synchronous = full")
-            version = self.db.execute("pragma user_version").fetchone()[0]
-            if version == 0:
-                with self._change():
-                    for statement in _TABLES.strip().split(";\n"):
-                        self.db.execute(statement)
-                    self.db.execute(f"pragma user_version = {SCHEMA}")
-            elif version != SCHEMA:
-                raise SuiteError(f"{path} is a store of version {version}, this reads {SCHEMA}")
-        except sqlite3.DatabaseError as error:
-            raise SuiteError(f"{path} is no store of a suite: {error}") from None
+    def __init__(self, database: Database, suite: str = "") -> None:
+        self.database, self.suite = database, suite
+
+    def another(self) -> Store:
+        """The same store by a connection of its own, for another thread."""
+        return Store(self.database.another(), self.suite)
 
     def close(self) -> None:
-        self.db.close()
-
-    @contextmanager
-    def _change(self) -> Iterator[None]:
-        """A transaction that no other worker writes in."""
-        self.db.execute("begin immediate")
-        try:
-            yield
-        except BaseException:
-            self.db.execute("rollback")
-            raise
-        self.db.execute("commit")
+        """End the connection."""
+        self.database.close()
 
     # ---- what is to be done
 
     def add(self, cells: Iterable[Cell]) -> int:
         """Add cells that are not known yet; how many are new."""
-        new = 0
-        with self._change():
-            for place, c in enumerate(cells):
-                row = self.db.execute(
-                    "insert or ignore into cells (digest, place, kind, optimizer, benchmark, "
-                    "setting, seed, cell) values (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        c.digest, place, c.kind, c.names["optimizer"], c.names["benchmark"],
-                        c.names.get("setting", ""), c.names.get("seed", ""), _written(c),
-                    ),
-                )  # fmt: skip
-                new += row.rowcount
-                for needed in c.needs:
-                    self.db.execute("insert or ignore into needs values (?, ?)", (c.digest, needed))
+        return self.database.change(lambda s: self.added(s, cells))
+
+    def added(self, s: Statements, cells: Iterable[Cell]) -> int:
+        """`add` as a part of a larger change."""
+        known = tuple(cells)
+        new = s.each(
+            "insert into nasdsl_cells (suite, digest, place, kind, optimizer, benchmark, setting, "
+            "seed, cell) values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
+            [
+                (
+                    self.suite, c.digest, place, c.kind, c.names["optimizer"],
+                    c.names["benchmark"], c.names.get("setting", ""), c.names.get("seed", ""),
+                    json.dumps(c.plain(), sort_keys=True),
+                )
+                for place, c in enumerate(known)
+            ],
+        )  # fmt: skip
+        needs = [(self.suite, c.digest, needed) for c in known for needed in c.needs]
+        if needs:
+            s.each(
+                "insert into nasdsl_needs (suite, digest, needed) values (?, ?, ?) "
+                "on conflict do nothing",
+                needs,
+            )
         return new
 
     def claim(self, worker: str) -> Stored | None:
         """A cell whose needs are done, now this worker's; None where there is none just now."""
-        with self._change():
-            for digest, who, beat in self.db.execute(
-                "select digest, worker, beat from cells where state = 'running'"
-            ).fetchall():
-                if _gone(who, beat):
-                    self.db.execute(
-                        "update cells set state = 'pending', worker = null where digest = ?",
-                        (digest,),
-                    )
-                    self._event(digest, "lost", who)
-            row = self.db.execute(
-                "select digest from cells c where state = 'pending' and not exists ("
-                "select 1 from needs n left join cells d on d.digest = n.needed "
-                "where n.digest = c.digest and (d.state is null or d.state != 'done')) "
-                "order by place limit 1"
-            ).fetchone()
-            if row is None:
-                return None
-            self.db.execute(
-                "update cells set state = 'running', worker = ?, beat = ?, "
-                "attempts = attempts + 1 where digest = ?",
-                (worker, time.time(), row[0]),
-            )
-            self._event(row[0], "started", worker)
-        return self.get(row[0])
 
-    def beat(self, worker: str) -> None:
-        """Say that a worker is alive."""
-        with self._change():
-            self.db.execute(
-                "update cells set beat = ? where worker = ? and state = 'running'",
-                (time.time(), worker),
+        def claimed(s: Statements) -> Stored | None:
+            self._give_up(s)
+            found = s.rows(
+                f"select c.digest from nasdsl_cells c where c.suite = ? and {_OPEN} "
+                f"order by c.place limit 1 {self.database.skip}",
+                (self.suite,),
+            )
+            if not found:
+                return None
+            digest = found[0][0]
+            s.run(
+                f"update nasdsl_cells set state = 'running', worker = ?, "
+                f"beat = {self.database.clock}, attempts = attempts + 1 "
+                "where suite = ? and digest = ?",
+                (worker, self.suite, digest),
+            )
+            self._event(s, digest, "started", worker)
+            return self._stored(s, "and digest = ?", (digest,))[0]
+
+        return self.database.change(claimed)
+
+    def _give_up(self, s: Statements) -> None:
+        """Cells whose worker is gone are to be done again."""
+        for digest, who, beat, silent in s.rows(
+            f"select digest, worker, beat, {self.database.clock} - beat from nasdsl_cells "
+            "where suite = ? and state = 'running'",
+            (self.suite,),
+        ):
+            # Two may see that a worker is gone, and the second must not take from the first.
+            if gone(who, silent) and s.run(
+                "update nasdsl_cells set state = 'pending', worker = null "
+                "where suite = ? and digest = ? and state = 'running' and worker = ? and beat = ?",
+                (self.suite, digest, who, beat),
+            ):
+                self._event(s, digest, "lost", who)
+
+    def beat(self, worker: str, digests: Iterable[str]) -> None:
+        """Say that a worker is alive and at work on some cells."""
+        held = [(worker, self.suite, d) for d in digests]
+        if held:
+            self.database.change(
+                lambda s: s.each(
+                    f"update nasdsl_cells set beat = {self.database.clock} "
+                    "where worker = ? and suite = ? and digest = ? and state = 'running'",
+                    held,
+                )
             )
 
     def finish(self, digest: str, worker: str, result: Mapping[str, Any], seconds: float) -> bool:
@@ -201,51 +163,65 @@ class Store:
     def _end(
         self, digest: str, worker: str, what: str, change: str, values: tuple[Any, ...]
     ) -> bool:
-        with self._change():
-            made = self.db.execute(
-                f"update cells set {change} where digest = ? and worker = ? and state = 'running'",
-                (*values, digest, worker),
+        def ended(s: Statements) -> bool:
+            made = s.run(
+                f"update nasdsl_cells set {change} "
+                "where suite = ? and digest = ? and worker = ? and state = 'running'",
+                (*values, self.suite, digest, worker),
             )
-            if made.rowcount:
-                self._event(digest, what, worker)
-        return bool(made.rowcount)
+            if made:
+                self._event(s, digest, what, worker)
+            return bool(made)
+
+        return self.database.change(ended)
 
     def again(self) -> int:
         """Give failed cells another chance; how many there are."""
-        with self._change():
-            made = self.db.execute(
-                "update cells set state = 'pending', attempts = 0 where state = 'failed'"
+        return self.database.change(
+            lambda s: s.run(
+                "update nasdsl_cells set state = 'pending', attempts = 0 "
+                "where suite = ? and state = 'failed'",
+                (self.suite,),
             )
-        return made.rowcount
+        )
 
-    def _event(self, digest: str, what: str, worker: str | None) -> None:
-        self.db.execute(
-            "insert into events (digest, what, worker, at) values (?, ?, ?, ?)",
-            (digest, what, worker, time.time()),
+    def _event(self, s: Statements, digest: str, what: str, worker: str | None) -> None:
+        s.run(
+            "insert into nasdsl_events (suite, digest, what, worker, at) "
+            f"values (?, ?, ?, ?, {self.database.clock})",
+            (self.suite, digest, what, worker),
         )
 
     # ---- what there is
 
     def get(self, digest: str) -> Stored:
         """A cell by its digest. Raises SuiteError."""
-        found = self._rows("where digest = ?", (digest,))
+        found = self.database.read(lambda s: self._stored(s, "and digest = ?", (digest,)))
         if not found:
-            raise SuiteError(f"{self.path} has no cell {digest}")
+            raise SuiteError(f"{self.database.title} has no cell {digest}")
         return found[0]
 
     def all(self) -> list[Stored]:
         """All cells in order."""
-        return self._rows("", ())
+        return self.database.read(lambda s: self._stored(s, "", ()))
 
-    def _rows(self, where: str, values: tuple[Any, ...]) -> list[Stored]:
-        rows = self.db.execute(
-            f"select cell, state, attempts, worker, seconds, result, error from cells {where} "
-            "order by place",
-            values,
-        ).fetchall()
+    def task(self, stored: Stored) -> Task:
+        """A claimed cell with the results of those it needs. Raises SuiteError."""
+        return Task(
+            cell=stored.cell,
+            attempt=stored.attempts,
+            before={d: self.get(d).result or {} for d in stored.cell.needs},
+        )
+
+    def _stored(self, s: Statements, where: str, values: Sequence[Any]) -> list[Stored]:
+        rows = s.rows(
+            "select cell, state, attempts, worker, seconds, result, error from nasdsl_cells "
+            f"where suite = ? {where} order by place",
+            (self.suite, *values),
+        )
         return [
             Stored(
-                cell=_read(cell),
+                cell=Cell.of(json.loads(cell)),
                 state=state,
                 attempts=attempts,
                 worker=worker,
@@ -258,39 +234,32 @@ class Store:
 
     def events(self) -> list[tuple[str, str]]:
         """Digest and `started`, `done`, `failed`, `released` or `lost`, in order."""
-        return list(self.db.execute("select digest, what from events order by number"))
+        found = self.database.read(
+            lambda s: s.rows(
+                "select digest, what from nasdsl_events where suite = ? order by number",
+                (self.suite,),
+            )
+        )
+        return [(str(digest), str(what)) for digest, what in found]
+
+    def counts(self) -> tuple[int, int]:
+        """How many cells are done, and how many there are."""
+        found = self.database.read(
+            lambda s: s.rows(
+                "select count(case when state = 'done' then 1 end), count(*) from nasdsl_cells "
+                "where suite = ?",
+                (self.suite,),
+            )
+        )
+        return int(found[0][0]), int(found[0][1])
 
     def idle(self) -> bool:
         """Whether nothing runs and nothing can be claimed: done, or held up by failures."""
-        with self._change():
-            running = self.db.execute(
-                "select count(*) from cells where state = 'running'"
-            ).fetchone()[0]
-            open_ = self.db.execute(
-                "select count(*) from cells c where state = 'pending' and not exists ("
-                "select 1 from needs n left join cells d on d.digest = n.needed "
-                "where n.digest = c.digest and (d.state is null or d.state != 'done'))"
-            ).fetchone()[0]
-        return not running and not open_
-
-
-def _written(c: Cell) -> str:
-    return json.dumps(
-        {
-            "digest": c.digest, "kind": c.kind, "names": dict(c.names), "order": dict(c.order),
-            "needs": list(c.needs), "estimate": dict(c.estimate),
-        },
-        sort_keys=True,
-    )  # fmt: skip
-
-
-def _read(text: str) -> Cell:
-    found = json.loads(text)
-    return Cell(
-        digest=found["digest"],
-        kind=found["kind"],
-        names=found["names"],
-        order=found["order"],
-        needs=tuple(found["needs"]),
-        estimate=found["estimate"],
-    )
+        # One statement, as what it sees is of one moment.
+        return not self.database.read(
+            lambda s: s.rows(
+                f"select 1 from nasdsl_cells c where c.suite = ? and (c.state = 'running' or {_OPEN}) "
+                "limit 1",
+                (self.suite,),
+            )
+        )

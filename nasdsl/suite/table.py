@@ -1,10 +1,11 @@
-"""Results from a CSV table, and back."""
+"""Results from a table, CSV or Parquet, and back."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from nasdsl.suite.statistics.results import Result, Results, StatisticsError
 
@@ -18,23 +19,21 @@ NAMES: Mapping[str, Sequence[str]] = {
 }
 #: What together is a benchmark where no column is called so.
 PARTS = ("space", "subspace", "opset", "dataset", "data", "split")
+#: What the last word of a measure is.
+MEASURES = ("accuracy", "error", "loss")
+#: The ending of Parquet files; others are read and written as CSV.
+PARQUET = ".parquet"
 #: Measures of which less is better.
 LOWER = ("error", "loss", "seconds", "perplexity")
 
 
 def read(path: Path, columns: Mapping[str, str] | None = None) -> Results:
-    """The results of a CSV file with a header. Raises StatisticsError, OSError.
+    """The results of a CSV file with a header, or of a Parquet file. Raises StatisticsError, OSError.
 
     `columns` names columns where they are not recognised: `{"value": "TestAcc1"}`; several that
     together are one are joined by `+`: `{"benchmark": "space+dataset"}`.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            lines = list(reader)
-            header = list(reader.fieldnames or ())
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise StatisticsError(f"{path} is no CSV table: {error}") from None
+    header, lines = _parquet(path) if path.suffix == PARQUET else _csv(path)
     chosen = {what: _columns(what, header, columns or {}, path) for what in NAMES}
     for what in ("optimizer", "benchmark", "value"):
         if not chosen[what]:
@@ -64,6 +63,41 @@ def read(path: Path, columns: Mapping[str, str] | None = None) -> Results:
     )
 
 
+def _csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            lines = list(reader)
+            return list(reader.fieldnames or ()), lines
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise StatisticsError(f"{path} is no CSV table: {error}") from None
+
+
+def _parquet(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    pyarrow, parquet = _arrow()
+    try:
+        found = parquet.read_table(path)
+    except (pyarrow.ArrowException, ValueError) as error:
+        said = str(error).strip().splitlines()[0]
+        raise StatisticsError(f"{path} is no Parquet table: {said}") from None
+    lines = [
+        {k: "" if v is None else repr(v) if isinstance(v, float) else str(v) for k, v in r.items()}
+        for r in found.to_pylist()
+    ]
+    return list(found.column_names), lines
+
+
+def _arrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ModuleNotFoundError:
+        raise StatisticsError(
+            "pyarrow is not installed, Parquet tables need it: pip install 'nasdsl[parquet]'"
+        ) from None
+    return pyarrow, parquet
+
+
 def _columns(
     what: str, header: Sequence[str], given: Mapping[str, str], path: Path
 ) -> tuple[str, ...]:
@@ -79,17 +113,31 @@ def _columns(
     for name in NAMES[what]:
         if name in lower:
             return (lower[name],)
+    if what == "value":  # a measure of a suite: `test.error`
+        measures = [c for c in header if "." in c and c.rpartition(".")[2] in MEASURES]
+        return tuple(measures) if len(measures) == 1 else ()
     if what == "benchmark":
         return tuple(lower[n] for n in PARTS if n in lower)
     return ()
 
 
 def write(results: Results, path: Path) -> None:
-    """Results as a CSV table that `read` takes."""
+    """Results as a table that `read` takes: Parquet by the ending of the name, else CSV.
+
+    Raises StatisticsError where pyarrow is missing, OSError.
+    """
     beside = path.with_name(path.name + ".new")
-    with beside.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["optimizer", "benchmark", "setting", "seed", results.measure])
-        for r in results.rows:
-            writer.writerow([r.optimizer, r.benchmark, r.setting, r.seed, repr(r.value)])
+    names = ("optimizer", "benchmark", "setting", "seed")
+    if path.suffix == PARQUET:
+        pyarrow, parquet = _arrow()
+        columns: dict[str, Any] = {n: [getattr(r, n) for r in results.rows] for n in names}
+        arrays = {n: pyarrow.array(c, pyarrow.string()) for n, c in columns.items()}
+        values = pyarrow.array([r.value for r in results.rows], pyarrow.float64())
+        parquet.write_table(pyarrow.table({**arrays, results.measure: values}), beside)
+    else:
+        with beside.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow([*names, results.measure])
+            for r in results.rows:
+                writer.writerow([r.optimizer, r.benchmark, r.setting, r.seed, repr(r.value)])
     beside.replace(path)

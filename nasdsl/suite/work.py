@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 
 from nasdsl.driver import Loaded
 from nasdsl.ir.genotype import loads
-from nasdsl.suite.cell import Cell
+from nasdsl.suite.cell import Cell, Task
 from nasdsl.suite.errors import SuiteError
 from nasdsl.suite.folder import SuiteFolder
 from nasdsl.suite.planning import run_plan
@@ -37,25 +37,20 @@ class Means:
     data_dir: Path | None = None
 
 
-#: Results of the cells before, by digest.
-Before = Callable[[str], Mapping[str, Any]]
-
-
 def perform(
     folder: SuiteFolder,
     loaded: Loaded,
-    cell: Cell,
-    before: Before,
+    task: Task,
     means: Means,
     watch: Watcher | None = None,
 ) -> dict[str, Any]:
     """The result of a cell. Raises Stopped after a signal, and whatever is wrong."""
+    cell = task.cell
     place = RunFolder(folder.cell(cell.digest))
-    if place.has("outcome.json"):
-        found: dict[str, Any] = place.read("outcome.json")
-        return found
+    if (known := folder.outcome(cell.digest)) is not None:
+        return known
     if cell.kind == "pick":
-        made = picked(cell, {d: before(d) for d in cell.needs})
+        made = picked(cell, task.before)
         place.write("outcome.json", made)
         return made
     plan = run_plan(loaded, cell.order)
@@ -79,7 +74,7 @@ def perform(
         outcome = runs.execute(plan, prepared, place, options, watch)
         made = searched(outcome.search)
     else:
-        genotype = before(cell.needs[0])["genotype"]
+        genotype = task.before[cell.needs[0]]["genotype"]
         place.write("genotype.json", genotype)
         found = runs.retrain(plan, prepared, loads(json.dumps(genotype)), place, options, watch)
         made = {

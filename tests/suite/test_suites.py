@@ -1,16 +1,9 @@
-"""Suites from their declaration to their results: plans, stores, workers, failures, repetition."""
+"""Suites from their declaration to their results: plans, choices, runs, failures, tables."""
 
 from __future__ import annotations
 
 import json
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import tiny
@@ -19,12 +12,11 @@ from click.testing import CliRunner
 from nasdsl import driver
 from nasdsl.cli.main import cli
 from nasdsl.suite import declaration, planning, table
-from nasdsl.suite.cell import Cell, digest_of
+from nasdsl.suite.cell import Cell
 from nasdsl.suite.errors import SuiteError
 from nasdsl.suite.folder import SuiteFolder
 from nasdsl.suite.outcome import results_of, standing
 from nasdsl.suite.statistics.results import Results
-from nasdsl.suite.store import Store, worker_name
 from nasdsl.suite.work import picked, value_of
 
 
@@ -130,72 +122,7 @@ def test_changes_of_a_run(spec):
     assert "only epochs, batch, lr can be set here" in wrong.output
 
 
-# ---- stores
-
-
-def cell(name, *needs):
-    names = {"optimizer": "o", "benchmark": name, "setting": "", "seed": "0"}
-    return Cell(digest=digest_of({"n": name}), kind="search", names=names, order={}, needs=needs)
-
-
-@pytest.fixture
-def store(tmp_path):
-    made = Store(tmp_path / "store.sqlite")
-    first = cell("a")
-    made.add([first, cell("b", first.digest), cell("c")])
-    return made
-
-
-def test_cells_are_claimed_in_order_once_their_needs_are_done(store):
-    me = worker_name()
-    a, c = store.claim(me), store.claim(me)
-    assert (a.cell.names["benchmark"], c.cell.names["benchmark"]) == ("a", "c")
-    assert store.claim(me) is None and not store.idle()
-    assert store.finish(a.cell.digest, me, {"x": 1.5}, 2.0)
-    b = store.claim(me)
-    assert b.cell.names["benchmark"] == "b"
-    assert store.get(a.cell.digest).result == {"x": 1.5}
-
-
-def test_a_result_is_written_once_and_by_its_owner(store):
-    a = store.claim("host:1:1").cell.digest
-    assert not store.finish(a, "host:2:2", {}, 0)
-    assert store.finish(a, "host:1:1", {"x": 1}, 0)
-    assert not store.finish(a, "host:1:1", {"x": 2}, 0)
-    assert store.get(a).result == {"x": 1}
-    assert Counter(store.events()) == {(a, "started"): 1, (a, "done"): 1}
-
-
-def test_cells_of_dead_workers_are_claimed_again(store):
-    process = subprocess.Popen([sys.executable, "-c", "pass"])
-    process.wait()
-    host = worker_name().split(":")[0]
-    a = store.claim(f"{host}:{process.pid}:1").cell.digest
-    mine = store.claim(worker_name())
-    assert mine.cell.digest == a and mine.attempts == 2
-    assert (a, "lost") in store.events()
-    # A process that lives keeps what it has, and so does a silent machine for a while.
-    assert store.claim("elsewhere:1:1").cell.names["benchmark"] == "c"
-    assert store.claim(worker_name()) is None
-
-
-def test_failures_are_tried_again_and_then_stand(store):
-    me = worker_name()
-    for attempt in (1, 2):
-        found = store.claim(me)
-        assert (found.cell.names["benchmark"], found.attempts) == ("a", attempt)
-        store.fail(found.cell.digest, me, "no luck", retries=1)
-    assert store.claim(me).cell.names["benchmark"] == "c"
-    now = standing(store.all())
-    assert [f.error for f in now.failed] == ["no luck"] and now.held == 1
-    assert store.again() == 1
-    assert store.claim(me).attempts == 1
-
-
-def test_what_is_no_store_is_refused(tmp_path):
-    (tmp_path / "x").write_text("not a data base, " * 100)
-    with pytest.raises(SuiteError, match="no store"):
-        Store(tmp_path / "x")
+# ---- choices
 
 
 def test_the_best_is_picked():
@@ -277,54 +204,3 @@ def test_another_suite_does_not_go_into_a_folder(spec, tmp_path):
     create(out, loaded, planned(spec, "both"))
     with pytest.raises(SuiteError, match="another suite"):
         create(out, loaded, planned(spec, "every"))
-
-
-def start(spec, out, *more):
-    # A pipe for standard input would end with this process; the workers must not read it.
-    return subprocess.Popen(
-        [sys.executable, "-m", "nasdsl", "-q", "suite", "run", str(spec), "--suite", "every",
-         "-o", str(out), *more],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-
-
-@pytest.mark.slow
-def test_killed_at_random_the_end_is_the_same(spec, tmp_path):
-    """Ten kills of the suite; two workers at the end; the store is that of one clean run."""
-    clean = tmp_path / "clean"
-    nasdsl("-q", "suite", "run", spec, "--suite", "every", "-o", clean, "--inline")
-    rng = random.Random(4)
-    out = tmp_path / "out"
-    for kill in range(10):
-        process = start(spec, out, "-j", "2")
-        time.sleep(rng.uniform(1.0, 9.0))
-        process.send_signal(signal.SIGKILL if kill % 3 else signal.SIGTERM)
-        process.wait()
-    workers = [start(spec, out), start(spec, out)]
-    assert [w.wait(timeout=400) for w in workers] == [0, 0]
-    a, _ = stored(clean)
-    b, events = stored(out)
-    assert {s.cell.digest: s.result for s in a} == {s.cell.digest: s.result for s in b}
-    assert {s.state for s in b} == {"done"}
-    done = Counter(d for d, what in events if what == "done")
-    assert set(done.values()) == {1} and len(done) == len(b)
-    for s in b:
-        folder = SuiteFolder(out).cell(s.cell.digest)
-        log = folder / ("log.jsonl" if s.cell.kind == "search" else "retrain/log.jsonl")
-        epochs = [json.loads(line)["epoch"] for line in log.read_text().splitlines()]
-        assert epochs == list(range(1, len(epochs) + 1))
-
-
-@pytest.mark.slow
-def test_a_time_limit_ends_a_cell(spec, tmp_path):
-    out = tmp_path / "out"
-    process = start(spec, out, "--time-limit", "0.5", "--retries", "0")
-    assert process.wait(timeout=300) == 1
-    cells, _ = stored(out)
-    assert any(s.error == "time limit of 0.5 s" for s in cells)
-
-
-def test_a_worker_names_its_process():
-    host, pid, began = worker_name().rsplit(":", 2)
-    assert int(pid) == os.getpid() and host
-    assert Path("/proc").is_dir() == bool(began)

@@ -8,7 +8,7 @@ import "recipes/samplers.nas" as samplers
 import "recipes/darts.nas" as base
 
 space tiny extends darts {
-  C      = 4
+  C      = 8
   layers = 3
   nodes  = 1
   data   = fashion16
@@ -70,6 +70,11 @@ suite every extends both {
 suite pair extends both {
   spaces  = [tiny]
   retrain = [short]
+}
+
+suite one extends every {
+  recipes = [soft]
+  seeds   = [0]
 }
 
 suite after extends both {

@@ -1,0 +1,1 @@
+"""Where cells are done: in this process, in others, in jobs of Slurm, in tasks of Ray."""

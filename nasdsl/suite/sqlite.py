@@ -1,0 +1,93 @@
+"""A suite in one SQLite file, which the workers of a machine share."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from nasdsl.suite.database import SCHEMA, Row, T, tables
+from nasdsl.suite.errors import SuiteError
+
+#: Seconds that a change waits for those of others.
+_PATIENCE = 60
+_RENAMED = ("cells", "needs", "events", "meta")
+
+
+class Sqlite:
+    """A file. Raises SuiteError where it is no store."""
+
+    clock = "((julianday('now') - 2440587.5) * 86400.0)"
+    skip = ""  # only one change happens at a time
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.title = str(path)
+        try:
+            self.db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
+            self.db.execute("pragma synchronous = full")
+            if self._version() != SCHEMA:
+                self.change(lambda _: self._prepare())
+        except sqlite3.Error as error:
+            raise SuiteError(f"{path} is no store of a suite: {error}") from None
+
+    def _version(self) -> int:
+        return int(self.db.execute("pragma user_version").fetchone()[0])
+
+    def _prepare(self) -> None:
+        """Make the tables, or bring those of version 1 up to date; another may have been faster."""
+        version = self._version()
+        if version not in (0, 1, SCHEMA):
+            raise SuiteError(f"{self.path} is a store of version {version}, this reads {SCHEMA}")
+        if version == 1:
+            for name in _RENAMED:
+                self.db.execute(f"alter table {name} rename to nasdsl_{name}")
+            for name in ("cells", "needs", "events"):
+                self.db.execute(
+                    f"alter table nasdsl_{name} add column suite text not null default ''"
+                )
+        for statement in tables("integer primary key"):
+            self.db.execute(statement)
+        self.db.execute(f"pragma user_version = {SCHEMA}")
+
+    def change(self, do: Callable[[Sqlite], T]) -> T:
+        """See Database."""
+        try:
+            self.db.execute("begin immediate")
+            try:
+                made = do(self)
+            except BaseException:
+                self.db.execute("rollback")
+                raise
+            self.db.execute("commit")
+        except sqlite3.Error as error:
+            raise SuiteError(f"the store {self.path}: {error}") from None
+        return made
+
+    def read(self, do: Callable[[Sqlite], T]) -> T:
+        """See Database."""
+        try:
+            return do(self)
+        except sqlite3.Error as error:
+            raise SuiteError(f"the store {self.path}: {error}") from None
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """See Statements."""
+        return self.db.execute(sql, values).fetchall()
+
+    def run(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """See Statements."""
+        return self.db.execute(sql, values).rowcount
+
+    def each(self, sql: str, values: Iterable[Sequence[Any]]) -> int:
+        """See Statements."""
+        return max(0, self.db.executemany(sql, values).rowcount)
+
+    def another(self) -> Sqlite:
+        """See Database."""
+        return Sqlite(self.path)
+
+    def close(self) -> None:
+        """See Database."""
+        self.db.close()
