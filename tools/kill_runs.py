@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -142,21 +143,73 @@ def command(spec: Path, recipe: str, folder: Path) -> list[str]:
     return ["-q", "run", str(spec), "--recipe", recipe, "-o", str(folder), "--threads", "1"]
 
 
-def begun(spec: Path, recipe: str, folder: Path, last: int, to: Path) -> subprocess.Popen[bytes]:
+class Forked:
+    """A process that is a copy of this one, as far as a Popen is asked: its imports are done."""
+
+    def __init__(self, code: str, given: list[str], said: Path) -> None:
+        self.said = said
+        self.returncode: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            ended = 1
+            try:
+                out = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+                os.dup2(out, 1), os.dup2(out, 2)
+                torch.set_num_threads(1)
+                sys.argv = ["nasdsl", *given]
+                exec(compile(code, "<command>", "exec"), {"__name__": "__main__"})
+                ended = 0
+            except SystemExit as end:
+                ended = end.code if isinstance(end.code, int) else int(end.code is not None)
+            except BaseException:  # noqa: BLE001 - whatever it is, this process is not the tool's
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush(), sys.stderr.flush()
+                os._exit(ended)
+
+    def poll(self) -> int | None:
+        """The exit status, if it has ended."""
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def wait(self) -> None:
+        """Until it has ended."""
+        while self.poll() is None:
+            time.sleep(0.002)
+
+    def send_signal(self, number: int) -> None:
+        """As Popen."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def communicate(self) -> tuple[None, bytes]:
+        """What it said, once it has ended."""
+        self.wait()
+        return None, self.said.read_bytes() if self.said.is_file() else b""
+
+
+def begun(
+    spec: Path, recipe: str, folder: Path, last: int, to: Path, fork: bool
+) -> subprocess.Popen[bytes] | Forked:
     """The command as a process."""
-    code = [sys.executable, "-c", COUNTED, str(folder), str(last), str(to)]
+    given = [str(folder), str(last), str(to), *command(spec, recipe, folder)]
+    if fork:
+        return Forked(COUNTED, given, folder.with_suffix(".said"))
     return subprocess.Popen(
-        [*code, *command(spec, recipe, folder)],
+        [sys.executable, "-c", COUNTED, *given],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
 
 
-def undisturbed(spec: Path, recipe: str, folder: Path) -> Life:
+def undisturbed(spec: Path, recipe: str, folder: Path, fork: bool) -> Life:
     """A run to its end. Raises SystemExit where it fails."""
     to = folder.with_suffix(".count")
-    process = begun(spec, recipe, folder, 0, to)
+    process = begun(spec, recipe, folder, 0, to, fork)
     start, end = None, 0.0
     while process.poll() is None:
         end = max(end, used(process.pid))
@@ -170,7 +223,7 @@ def undisturbed(spec: Path, recipe: str, folder: Path) -> Life:
 
 
 def attempt(
-    spec: Path, recipe: str, folder: Path, life: Life, draw: random.Random, tally: Tally
+    spec: Path, recipe: str, folder: Path, life: Life, draw: random.Random, tally: Tally, fork: bool
 ) -> bool:
     """The command once more, killed at a drawn moment; whether it came to its end before."""
     kind = draw.choices(("start", "later", "write"), (2, 4, 4))[0]
@@ -179,7 +232,7 @@ def attempt(
     moment = draw.uniform(0, life.start)
     if kind == "later":
         moment = life.start + draw.uniform(0, (life.end - life.start) / 3)
-    process = begun(spec, recipe, folder, last, folder)
+    process = begun(spec, recipe, folder, last, folder, fork)
     if kind == "write":
         process.wait()
     else:
@@ -274,12 +327,14 @@ def _timeless(value: Any) -> Any:
     return value
 
 
-def killed(recipe: str, kills: int, seed: int, place: Path, *, epochs: int, images: int) -> Tally:
+def killed(
+    recipe: str, kills: int, seed: int, place: Path, *, epochs: int, images: int, fork: bool
+) -> Tally:
     """Runs of a recipe with so many kills in all; the last of them is let go on to its end."""
     spec = place / "small.nas"
     text = TEXT.replace("EPOCHS", str(epochs)).replace("HALF", str(max(1, epochs // 2)))
     spec.write_text(text.replace("IMAGES", str(images - 1)))
-    life = undisturbed(spec, recipe, place / f"{recipe}-whole")
+    life = undisturbed(spec, recipe, place / f"{recipe}-whole", fork)
     print(
         f"{recipe}: undisturbed {life.end:.1f} processor seconds, {life.start:.1f} until it searches; "
         f"{life.operations} file operations",
@@ -290,10 +345,10 @@ def killed(recipe: str, kills: int, seed: int, place: Path, *, epochs: int, imag
     while not tally.runs or sum(tally.kills.values()) < kills:
         folder = place / f"{recipe}-{tally.runs}"
         while sum(tally.kills.values()) < kills:
-            if attempt(spec, recipe, folder, life, draw, tally):
+            if attempt(spec, recipe, folder, life, draw, tally, fork):
                 break
         else:
-            last = begun(spec, recipe, folder, -1, folder)
+            last = begun(spec, recipe, folder, -1, folder, fork)
             _, said = last.communicate()
             if last.returncode:
                 tally.wrong.append(f"status {last.returncode}: {said.decode()[-2000:]}")
@@ -316,15 +371,29 @@ def main() -> int:
     parser.add_argument(
         "--images", type=int, default=512, help="in each part of the data, up to 2000"
     )
+    parser.add_argument(
+        "--fork",
+        action="store_true",
+        help="fork every run after the imports: "
+        "several times faster; a kill then never falls into the imports",
+    )
     parser.add_argument("--keep", type=Path, help="folder for the runs, which then stay")
     given = parser.parse_args()
+    if given.fork:
+        import nasdsl.training.run  # noqa: F401 - what every run would import
     failed = False
     for recipe in given.recipes or RECIPES:
         with tempfile.TemporaryDirectory() as temporary:
             place = given.keep or Path(temporary)
             place.mkdir(parents=True, exist_ok=True)
             tally = killed(
-                recipe, given.kills, given.seed, place, epochs=given.epochs, images=given.images
+                recipe,
+                given.kills,
+                given.seed,
+                place,
+                epochs=given.epochs,
+                images=given.images,
+                fork=given.fork,
             )
         where = ", ".join(f"{n} {what}" for what, n in sorted(tally.kills.items()))
         print(
