@@ -41,7 +41,7 @@ space a(C = 4, n = 2) {
   stem  conv(3) >> bn
   repeat 2 {
     stage c
-    stage conv(3) >> bn { stride = 2  width = 2 * width }
+    stage conv(3, stride = stride) >> bn { stride = 2 }
   }
   head  global_avg_pool >> linear(10)
   require params <= 1M
@@ -189,5 +189,5 @@ def _suites() -> list[Target]:
         Target(name="task", seeds=[json.dumps(task).encode()], read=begun, change=nested,
                refuses=(SuiteError,)),
         Target(name="sources", seeds=[json.dumps(sources).encode()], read=restored, change=nested,
-               refuses=(RunError, CompileError)),
+               refuses=(RunError, SuiteError, CompileError)),
     ]  # fmt: skip

@@ -162,7 +162,10 @@ class SuiteFolder:
     def loaded(self, *, run_plugins: bool = False) -> Loaded:
         """The file the suite was declared in, from the texts that are kept."""
         stored = self.files.read("sources.json")
-        return restored(self.files, stored, run_plugins=run_plugins)["suite"].loaded
+        found = restored(self.files, stored, run_plugins=run_plugins)
+        if "suite" not in found:
+            raise SuiteError(f"{self.path}: sources.json is incomplete")
+        return found["suite"].loaded
 
 
 def _written(store: Path) -> list[Path]:
