@@ -3,7 +3,7 @@
     python tools/fuzz.py                        every reader, for a minute
     python tools/fuzz.py npz idx --inputs 5000  two readers, so many inputs each
     python tools/fuzz.py --replay FILE          one input that failed, again
-    python tools/fuzz.py --atheris genotype     guided by coverage, until stopped (needs atheris)
+    python tools/fuzz.py --atheris genotype     guided by coverage (needs atheris)
 
 Inputs are random changes to valid files, the same for the same seed. A reader may refuse an input
 with an error of its own; anything else is a failure and is kept, with its traceback, under --keep.
@@ -403,7 +403,7 @@ def replay(files: list[Path], known: dict[str, Target]) -> int:
     return failed
 
 
-def guided(name: str, seed: int) -> None:
+def guided(name: str, seed: int, seconds: float) -> None:
     """Inputs that atheris makes, led by which code they reach; it ends at the first failure."""
     try:
         import atheris
@@ -425,7 +425,8 @@ def guided(name: str, seed: int) -> None:
             if trouble is not None:
                 raise AssertionError(trouble)
 
-        atheris.Setup([sys.argv[0], f"-seed={seed + 1}", "-max_len=20000", str(corpus)], one)
+        options = [f"-seed={seed + 1}", f"-max_total_time={round(seconds)}", "-max_len=20000"]
+        atheris.Setup([sys.argv[0], *options, str(corpus)], one)
         atheris.Fuzz()
 
 
@@ -440,7 +441,7 @@ def main() -> None:
     parser.add_argument("--atheris", metavar="READER", help="one reader, guided by coverage")
     given = parser.parse_args()
     if given.atheris is not None:
-        guided(given.atheris, given.seed)
+        guided(given.atheris, given.seed, given.seconds)
         return
     known = targets()
     bound_memory()
