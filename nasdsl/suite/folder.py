@@ -90,7 +90,7 @@ class SuiteFolder:
             )
         except FileNotFoundError:
             raise SuiteError(f"{self.path} has begun no cell {digest}") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise SuiteError(f"{place} is damaged: {error}") from None
 
     def about(self) -> dict[str, Any]:

@@ -19,6 +19,8 @@ _OUTSIDE = frozenset({
     sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOMEM,
 })  # fmt: skip
+#: What a damaged file makes SQLite raise; what it says may be no text itself.
+_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 _RENAMED = ("cells", "needs", "events", "meta")
 
 
@@ -37,10 +39,10 @@ class Sqlite:
             self.db.execute("pragma synchronous = full")
             if self._version() != SCHEMA:
                 self.change(lambda _: self._prepare())
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             raise self._failed(error, f"{path} is no store of a suite: {error}") from None
 
-    def _failed(self, error: sqlite3.Error, damage: str) -> SuiteError:
+    def _failed(self, error: Exception, damage: str) -> SuiteError:
         """What SQLite cannot do, said for people; `damage` where it is the file's fault."""
         code = getattr(error, "sqlite_errorcode", None)
         primary = None if code is None else code & 0xFF
@@ -92,7 +94,7 @@ class Sqlite:
                 with contextlib.suppress(sqlite3.Error):
                     self.db.execute("rollback")
                 raise
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             raise self._failed(error, f"the store {self.path}: {error}") from None
         return made
 
@@ -100,7 +102,7 @@ class Sqlite:
         """See Database."""
         try:
             return do(self)
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             raise self._failed(error, f"the store {self.path}: {error}") from None
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
