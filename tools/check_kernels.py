@@ -1,4 +1,4 @@
-"""The cell kernels under the address, undefined-behaviour and thread sanitizers.
+"""The kernels under the address, undefined-behaviour and thread sanitizers.
 
     python tools/check_kernels.py                          all cases, both sanitizers
     python tools/check_kernels.py darts --sanitizer thread one case, races alone
@@ -9,6 +9,8 @@ recorded as the library makes them, and made again by a program of its own that 
 sanitizer, in teams of --threads. Every buffer is as long as it says and not a byte longer, there is
 forbidden memory between the pieces of the work buffer, and what a call has to write before it reads
 holds NaN. A report of a sanitizer, or a result that is not the library's, ends the status at 1.
+
+The case `images` is the kernel that makes batches of images, called as data sets call it.
 
 OpenMP's runtime is not instrumented, so the race detector would see races in it that are none: the
 program runs the same kernels over `kernel_check/team.h`, a team of std::thread.
@@ -32,6 +34,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import image_calls
 import torch
 from torch import Tensor
 
@@ -99,6 +102,9 @@ CASES = {
     "robust_s4": Case(space="robust_s4", given=(("C", 4), ("layers", 3)), size=7),
     "nasnet": Case(space="nasnet", given=(("C", 4), ("layers", 2)), size=12),
 }
+
+#: The other kernel; it has one precision.
+IMAGES = "images"
 
 # --- recording ------------------------------------------------------------------------------------
 
@@ -301,6 +307,21 @@ def program(
     return to
 
 
+def images_program(
+    found: Checker, level: levels.Level, folder: Path, change: tuple[str, str] = ("", "")
+) -> Path:
+    """The program that makes recorded batches again. `change` puts a fault into it, for tests."""
+    text = sources("images")["images.cpp"]
+    if change[0] not in text:
+        raise SystemExit(f"images.cpp has no line `{change[0]}`")
+    folder.mkdir(exist_ok=True)
+    (folder / "images.cpp").write_text(text.replace(*change) if change[0] else text, "utf-8")
+    (folder / "run.cpp").write_text((HERE / "images.cpp").read_text(), "utf-8")
+    to = folder / "images"
+    found.compile(folder / "run.cpp", to, *level.flags, "-Wno-psabi", "-Wno-unknown-pragmas")
+    return to
+
+
 def check(
     names: Sequence[str], sanitizer: str, level: levels.Level, precision: str, threads: int
 ) -> Iterator[tuple[str, int, str]]:
@@ -310,6 +331,14 @@ def check(
         raise SystemExit(found.reason)
     with tempfile.TemporaryDirectory() as where:
         folder = Path(where)
+        if IMAGES in names:
+            with mock.patch.dict(os.environ, NASDSL_CPU_LEVEL=level.name):
+                image_calls.record(folder / f"{IMAGES}.calls")
+            made = images_program(found, level, folder / IMAGES)
+            yield IMAGES, *found.run(made, str(folder / f"{IMAGES}.calls"))
+        names = [name for name in names if name != IMAGES]
+        if not names:
+            return
         used: frozenset[tuple[int, int, int]] = frozenset()
         # What is recorded has the lanes of the level that is checked.
         with mock.patch.dict(os.environ, NASDSL_CPU_LEVEL=level.name):
@@ -321,18 +350,20 @@ def check(
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Check the cell kernels with sanitizers.")
-    parser.add_argument("case", nargs="*", choices=[[], *CASES], help="all without any")
+    parser = argparse.ArgumentParser(description="Check the kernels with sanitizers.")
+    parser.add_argument("case", nargs="*", choices=[[], IMAGES, *CASES], help="all without any")
     parser.add_argument("--sanitizer", choices=SANITIZERS, action="append", help="both without")
     parser.add_argument("--level", choices=levels.LEVELS, default=levels.level().name)
     parser.add_argument("--precision", choices=PRECISIONS, action="append", help="both without")
     parser.add_argument("--threads", type=int, default=3)
     given = parser.parse_args()
     failed = False
-    level, names = levels.LEVELS[given.level], given.case or list(CASES)
+    level, names = levels.LEVELS[given.level], given.case or [IMAGES, *CASES]
     ways = itertools.product(given.sanitizer or SANITIZERS, given.precision or PRECISIONS)
+    first = (given.precision or list(PRECISIONS))[0]
     for sanitizer, precision in ways:
-        for name, status, said in check(names, sanitizer, level, precision, given.threads):
+        chosen = [name for name in names if name != IMAGES or precision == first]
+        for name, status, said in check(chosen, sanitizer, level, precision, given.threads):
             failed = failed or status != 0
             lines = said.strip().splitlines()
             last = lines[-1] if lines and not status else f"status {status}"

@@ -3,6 +3,7 @@
     python tools/fuzz.py                        every reader, for a minute
     python tools/fuzz.py npz idx --inputs 5000  two readers, so many inputs each
     python tools/fuzz.py --replay FILE          one input that failed, again
+    python tools/fuzz.py --atheris genotype     guided by coverage (needs atheris)
 
 Inputs are random changes to valid files, the same for the same seed. A reader may refuse an input
 with an error of its own; anything else is a failure and is kept, with its traceback, under --keep.
@@ -27,11 +28,13 @@ import sys
 import tempfile
 import time
 import traceback
-import zipfile
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+
+import fuzz_texts
+from fuzz_changes import Target, change, headed, nested, packed, zipped
 
 SECONDS = 1.0
 MEMORY = 2**30
@@ -41,142 +44,13 @@ class Hang(BaseException):
     """An input took longer than it may; no reader catches it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """A reader: valid inputs, how they are changed, and what reads them."""
-
-    name: str
-    seeds: list[bytes]
-    read: Callable[[bytes, Path], object]
-    change: Callable[[bytes, random.Random, Target], bytes]
-    #: What the reader may answer an input with.
-    refuses: tuple[type[BaseException], ...]
-    words: tuple[bytes, ...] = ()
-
-
-# --- changes ------------------------------------------------------------------------------------
-
-_BYTES = [b"\x00", b"\xff", b"\x7f", b"\x80", b"\xff\xff\xff\xff", b"\x00\x00\x00\x80",
-          b"\xff" * 8, b"\x00" * 8, b"\x7f" + b"\xff" * 7]  # fmt: skip
-_NUMBERS = [b"0", b"-1", b"1e309", b"1e-400", b"NaN", b"Infinity", b"2147483648", b"-9" * 9,
-            b"18446744073709551616", b"9" * 40, b"1" * 5000, b"0.5", b"null", b"true", b'""',
-            b"[]", b"{}", b"[[]]", b'{"a": []}']  # fmt: skip
-_NUMBER = re.compile(rb"-?\d+(\.\d+)?")
-
-
-def change(data: bytes, draw: random.Random, target: Target) -> bytes:
-    """Some edits of bytes: flipped, cut, doubled, moved, joined with another valid file."""
-    made = bytearray(data)
-    for _ in range(draw.choice((1, 1, 1, 2, 4, 16))):
-        size = len(made)
-        i = draw.randrange(size + 1)
-        j = min(size, i + draw.choice((1, 1, 2, 4, 8, 64, 1024)))
-        match draw.randrange(11):
-            case 0 if i < size:
-                made[i] ^= 1 << draw.randrange(8)
-            case 1 if i < size:
-                made[i] = draw.randrange(256)
-            case 2:
-                del made[i:j]
-            case 3:
-                made[i:i] = made[i:j] * draw.choice((1, 1, 2, 50))
-            case 4:
-                made[i:j] = draw.choice(_BYTES)
-            case 5 if draw.random() < 0.3:
-                del made[i:]
-            case 6 if target.words:
-                made[i:i] = draw.choice(target.words)
-            case 7:
-                found = list(_NUMBER.finditer(bytes(made[:20_000])))
-                if found:
-                    at = draw.choice(found)
-                    made[at.start() : at.end()] = draw.choice(_NUMBERS)
-            case 8:
-                other = draw.choice(target.seeds)
-                k = draw.randrange(len(other) + 1)
-                made[i:j] = other[k : k + draw.choice((4, 16, 256))]
-            case 9:
-                made[i:i] = bytes(draw.randrange(256) for _ in range(draw.randrange(1, 9)))
-            case _:
-                made[i:i] = draw.choice((b"[", b"{", b"(", b'"', b"-")) * draw.choice((1, 9, 3000))
-        if len(made) > 400_000:
-            del made[400_000:]
-    return bytes(made)
-
-
-def nested(data: bytes, draw: random.Random, target: Target) -> bytes:
-    """A JSON text with a value replaced by another kind of value, so that it stays JSON."""
-    if draw.random() < 0.3:
-        return change(data, draw, target)
-    value = json.loads(data)
-    for _ in range(draw.choice((1, 1, 2, 5))):
-        places: list[tuple[object, object]] = []
-        _places(value, places)
-        if places:
-            holder, key = draw.choice(places)
-            if draw.random() < 0.2:
-                del holder[key]  # type: ignore[attr-defined]
-            else:
-                holder[key] = json.loads(  # type: ignore[index]
-                    draw.choice([n for n in _NUMBERS if len(n) < 4000 and b"-9" not in n])
-                )
-    return json.dumps(value).encode()
-
-
-def _places(value: object, found: list[tuple[object, object]]) -> None:
-    items = value.items() if isinstance(value, dict) else enumerate(value)  # type: ignore[arg-type]
-    for key, each in list(items):
-        found.append((value, key))
-        if isinstance(each, dict | list):
-            _places(each, found)
-
-
-def zipped(data: bytes, draw: random.Random, target: Target) -> bytes:
-    """A change inside of a member of a zip archive, which stays a sound archive."""
-    if draw.random() < 0.3:
-        return change(data, draw, target)
-    made = io.BytesIO()
-    with (
-        zipfile.ZipFile(io.BytesIO(data)) as old,
-        zipfile.ZipFile(made, "w", draw.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as new,
-    ):
-        names = old.namelist()
-        chosen = draw.choice(names)
-        for name in names:
-            member = old.read(name)
-            if name == chosen:
-                # What is interesting is at the front.
-                cut = draw.choice((20, 128, len(member)))
-                member = change(member[:cut], draw, target) + member[cut:]
-            new.writestr(name if draw.random() < 0.98 else "x", member)
-    return made.getvalue()
-
-
-def headed(data: bytes, draw: random.Random, target: Target) -> bytes:
-    """A change in the header of a safetensors file, whose length stays right."""
-    if draw.random() < 0.3:
-        return change(data, draw, target)
-    (length,) = struct.unpack("<Q", data[:8])
-    header = nested(data[8 : 8 + length], draw, target)
-    return struct.pack("<Q", len(header)) + header + data[8 + length :]
-
-
-def packed(data: bytes, draw: random.Random, target: Target) -> bytes:
-    """A change of what a gzip file holds."""
-    if draw.random() < 0.3:
-        return change(data, draw, target)
-    inside = gzip.decompress(data)
-    cut = draw.choice((4, 16, len(inside)))
-    return gzip.compress(change(inside[:cut], draw, target) + inside[cut:], 1)
-
-
 # --- readers ------------------------------------------------------------------------------------
 
 
 def targets() -> dict[str, Target]:
     """Every reader."""
     made = [
-        *_texts(), *_states(), *_arrays(),
+        *_texts(), *_states(), *_arrays(), *fuzz_texts.targets(),
     ]  # fmt: skip
     return {t.name: t for t in made}
 
@@ -240,8 +114,9 @@ def _states() -> list[Target]:
     import torch
     from safetensors.torch import save
 
+    from nasdsl import disk
     from nasdsl.report.run import run_text
-    from nasdsl.training import checkpoint, disk, record
+    from nasdsl.training import checkpoint, record
     from nasdsl.training.checkpoint import CheckpointError
     from nasdsl.training.record import RunError, RunFolder
 
@@ -528,6 +403,33 @@ def replay(files: list[Path], known: dict[str, Target]) -> int:
     return failed
 
 
+def guided(name: str, seed: int, seconds: float) -> None:
+    """Inputs that atheris makes, led by which code they reach; it ends at the first failure."""
+    try:
+        import atheris
+    except ModuleNotFoundError:
+        raise SystemExit("atheris is not installed: pip install atheris") from None
+    with atheris.instrument_imports(include=["nasdsl"]):
+        known = targets()
+    if name not in known:
+        raise SystemExit(f"no reader {name}; there are {', '.join(known)}")
+    target = known[name]
+    with tempfile.TemporaryDirectory() as temporary:
+        place, corpus = Path(temporary) / "place", Path(temporary) / "corpus"
+        place.mkdir(), corpus.mkdir()
+        for i, valid in enumerate(target.seeds):
+            (corpus / str(i)).write_bytes(valid)
+
+        def one(data: bytes) -> None:
+            trouble = attempt(target, data, place)
+            if trouble is not None:
+                raise AssertionError(trouble)
+
+        options = [f"-seed={seed + 1}", f"-max_total_time={round(seconds)}", "-max_len=20000"]
+        atheris.Setup([sys.argv[0], *options, str(corpus)], one)
+        atheris.Fuzz()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("targets", nargs="*", help="readers [default: all]")
@@ -536,7 +438,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder for inputs that failed")
     parser.add_argument("--replay", type=Path, help="READER-….bin, or a folder: read once more")
+    parser.add_argument("--atheris", metavar="READER", help="one reader, guided by coverage")
     given = parser.parse_args()
+    if given.atheris is not None:
+        guided(given.atheris, given.seed, given.seconds)
+        return
     known = targets()
     bound_memory()
     if given.replay is not None:

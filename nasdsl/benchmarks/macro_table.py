@@ -70,7 +70,9 @@ def parse(text: str) -> dict[str, Row]:
             if len(accuracies) != 3 or mean is None or std is None:
                 raise TableError(f"row {key} has {len(accuracies)} accuracies, not 3")
             found[key] = Row(key=key, test=test, mean=mean, std=std, params=params, flops=flops)
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+    except TableError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise TableError(f"not the table of NAS-Bench-Macro: {error}") from None
     return found
 

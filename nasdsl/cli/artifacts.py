@@ -205,7 +205,7 @@ def export(
         return
     if order.changed():
         raise Failure(f"{order.changed()[0]} speaks of a network: --as model, onnx or torch", 2)
-    from nasdsl import driver
+    from nasdsl import disk, driver
     from nasdsl.ir.formats import forms
     from nasdsl.ir.genotype import loads
 
@@ -243,9 +243,7 @@ def export(
         return
     if out.exists() and not force:
         raise Failure(f"{out} exists; --force overwrites", 2)
-    from nasdsl.training.record import RunFolder
-
-    RunFolder(out.parent).write_text(out.name, written)
+    disk.write_text(out, written)
     say(f"wrote {out}")
 
 

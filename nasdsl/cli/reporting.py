@@ -38,10 +38,10 @@ def report(
     The file needs nothing else: no network, no script. --plots writes what is drawn in it as files
     of their own (PNG by the extra `png`).
     """
+    from nasdsl import disk
     from nasdsl.report.html.run_page import run_page
     from nasdsl.report.html.suite_page import results_page, suite_page
     from nasdsl.suite.folder import SuiteFolder, is_suite
-    from nasdsl.training import disk
 
     if out is None and plots is None:
         raise Failure("say what to write: -o FILE.html, --plots FOLDER, or both", 2)

@@ -58,7 +58,7 @@ def retrain(
     from nasdsl.ir.formats import forms
     from nasdsl.ir.genotype import loads
     from nasdsl.oneshot.ranks.world import joined
-    from nasdsl.training import checkpoint, record
+    from nasdsl.training import checkpoint, index_lists, record
     from nasdsl.training import plan as plans
     from nasdsl.training import run as runs
     from nasdsl.training.agreement import same_data
@@ -125,6 +125,7 @@ def retrain(
             runs.check_fit(plan, prepared)
             if world.writes:
                 stack.enter_context(held(folder.path))
+                index_lists.agreed(folder, prepared.parts)
         same_data(prepared, world)
         if not world.several:
             prepare_kernels(plan, options)

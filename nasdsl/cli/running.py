@@ -299,7 +299,7 @@ def _find_batch(plan: Any, prepared: Any, options: Any, limit: int | None, form:
 
 def _opened(plan: Any, prepared: Any, folder: Any, options: Any, accept_changes: bool) -> Any:
     """The run in a folder, begun or gone on with. Raises RunError where it is another one."""
-    from nasdsl.training import changed, record
+    from nasdsl.training import changed, index_lists, record
     from nasdsl.training import run as runs
     from nasdsl.training.archive import archive
 
@@ -324,6 +324,8 @@ def _opened(plan: Any, prepared: Any, folder: Any, options: Any, accept_changes:
                     f"note: the run began with {name} {before.get(name)}, now it is {now.get(name)}"
                 )
     folder.mend()
+    index_lists.agreed(folder, prepared.parts)
+    _tell(folder)  # now: the run may be stopped before its end
     return folder
 
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nasdsl.cli import plugged, suite_places
-from nasdsl.cli.boundary import STOPPED, WRONG, guarded, say, width
+from nasdsl.cli.boundary import STOPPED, WRONG, guarded, say, warn, width
 from nasdsl.cli.suite_cluster import QUEUED, Asked, Duration, asked
 
 if TYPE_CHECKING:
+    from nasdsl.suite.cell import Cell
     from nasdsl.suite.folder import SuiteFolder
     from nasdsl.suite.planning import SuitePlan
     from nasdsl.suite.store import Store
@@ -92,13 +93,16 @@ def run(
     limits = executor.Limits(
         jobs=jobs or (1 if place.here else QUEUED), retries=retries, seconds=time_limit
     )
+    for note in held.files.notes:
+        warn(note)
+    held.files.notes.clear()
     store = held.open(url)
     if again and (count := store.again()):
         say(f"{count} failed cell{'s' * (count != 1)} once more")
     doer: executor.Executor
     if inline:
         own = held.loaded(run_plugins=True)
-        doer = Inline(lambda task: work.perform(held, own, task, means))
+        doer = Inline(lambda task: work.perform(held, own, task, means, tell=warn))
     else:
         doer = place.made(held, means, limits)
 
@@ -131,12 +135,22 @@ def _folder(
             )
         return folder.join(out, url, name)
     if not dry_run and folder.is_suite(Path(source)):
-        return folder.SuiteFolder(Path(source))
+        held = folder.SuiteFolder(Path(source))
+        held.mend(lambda: _cells(held))
+        return held
     loaded, made = planned(source, name)
     if dry_run:
         click.echo(plan_text(made, width()), nl=False)
         return None
     return folder.create(out or Path("runs") / made.declared.name, loaded, made, url)
+
+
+def _cells(held: SuiteFolder) -> tuple[Cell, ...]:
+    """The cells of a suite, from the texts that its folder keeps."""
+    from nasdsl.suite import declaration, planning
+
+    loaded = held.loaded(run_plugins=True)
+    return planning.plan(loaded, declaration.declared(loaded, held.about()["suite"])).cells
 
 
 def _close(held: SuiteFolder, store: Store) -> None:
@@ -148,7 +162,10 @@ def _close(held: SuiteFolder, store: Store) -> None:
     for failed in now.failed:
         click.echo(f"failed     {failed.cell.title}: {failed.error}")
     if now.failed:
-        say(f"{len(now.failed)} failed, {now.held} wait for them; logs in {held.path / 'logs'}")
+        say(
+            f"{len(now.failed)} failed, {now.held} wait for them; logs in {held.path / 'logs'}; "
+            "--again gives them another chance"
+        )
         raise SystemExit(WRONG)
     say(f"next: nasdsl suite report {held.path}")
 
@@ -162,18 +179,18 @@ def cell(
     folder: Path, digest: str, device: str, threads: int | None, data_dir: Path | None
 ) -> None:
     """Do one cell of the suite in FOLDER; the worker that claimed it writes its result down."""
-    from nasdsl.suite import attend, executor, work
-    from nasdsl.suite.folder import SuiteFolder
+    from nasdsl.suite import attend, work
+    from nasdsl.suite.folder import SuiteFolder, alone
     from nasdsl.training.environment import device_of
     from nasdsl.training.interrupt import Stopped
 
     attend.leave_with_parent()
     held = SuiteFolder(folder)
-    with executor.alone(folder / "locks" / digest):
+    with alone(folder / "locks" / digest):
         means = work.Means(device=device_of(device), threads=threads, data_dir=data_dir)
         task, loaded = held.read_task(digest), held.loaded(run_plugins=True)
         try:
-            work.perform(held, loaded, task, means, _print_epoch)
+            work.perform(held, loaded, task, means, _print_epoch, warn)
         except Stopped as stopped:
             say(str(stopped))
             raise SystemExit(STOPPED) from None

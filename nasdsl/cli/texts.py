@@ -80,11 +80,11 @@ def fmt(files: tuple[str, ...], only_check: bool, diff: bool) -> None:
     """Format .nas FILES in place; `-` formats stdin to stdout."""
     import difflib
 
+    from nasdsl import disk
     from nasdsl.diagnostics.model import Diagnostics
     from nasdsl.source import Source
     from nasdsl.syntax.formatting.formatter import format_module
     from nasdsl.syntax.parser import parse
-    from nasdsl.training.record import RunFolder
 
     changed = failed = 0
     for key, name, data in _sources(files, "<stdin>"):
@@ -110,8 +110,7 @@ def fmt(files: tuple[str, ...], only_check: bool, diff: bool) -> None:
         elif only_check:
             click.echo(name)
         elif Path(key).is_file():
-            place = Path(key)
-            RunFolder(place.parent).write_text(place.name, text)
+            disk.write_text(Path(key), text)
             say(f"formatted {name}")
         else:
             raise Failure(f"{name} is part of the package and is not rewritten", 2)

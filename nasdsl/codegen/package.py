@@ -15,9 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import fx, nn
 
+from nasdsl import disk
 from nasdsl.codegen.construction import construction, own
 from nasdsl.codegen.discrete import Discrete
 from nasdsl.codegen.fold import Folded
@@ -190,20 +191,31 @@ def _write(
     source: str,
     version: str,
 ) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     text = _HEAD.format(title=title, version=version, source=source) + body
-    (folder / "model.py").write_text(text, encoding="utf-8")
     names = ", ".join(sorted(exports))
     listed = ", ".join(f'"{e}"' for e in sorted(exports))
-    (folder / "__init__.py").write_text(
-        f'"""{title}"""\n\nfrom .model import {names}\n\n__all__ = [{listed}]\n', encoding="utf-8"
-    )
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
-    save_file(tensors, folder / "model.safetensors")
-    (folder / "space.json").write_text(
-        json.dumps({"schema": 1, "nasdsl": version, "source": source, **info}, indent=1) + "\n",
-        encoding="utf-8",
-    )
+    about = {"schema": 1, "nasdsl": version, "source": source, **info}
+    files = {
+        "model.py": text.encode(),
+        "__init__.py": (
+            f'"""{title}"""\n\nfrom .model import {names}\n\n__all__ = [{listed}]\n'
+        ).encode(),
+        "model.safetensors": save(tensors),
+        "space.json": (json.dumps(about, indent=1) + "\n").encode(),
+    }
+    made = [] if folder.is_dir() else [folder]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        for name, data in files.items():
+            if not (folder / name).exists():
+                made.append(folder / name)
+            disk.write(folder / name, data)
+    except disk.DiskError:
+        # Half a package is none; what was there before stays.
+        for place in reversed(made):
+            place.rmdir() if place.is_dir() else place.unlink(missing_ok=True)
+        raise
 
 
 def _network(graph: fx.GraphModule, name: str, arguments: str) -> str:

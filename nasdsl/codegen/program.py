@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, fx
 from torch.export import Dim, ExportedProgram
 
+from nasdsl import disk
 from nasdsl.ir.shape import Shape
 
 #: Batches on which a program is traced and compared; two, as one would be taken for a constant.
@@ -45,5 +46,5 @@ def write_program(graph: fx.GraphModule, shape: Shape, path: Path) -> ExportedPr
     # A buffer, because the name of the file is the user's.
     buffer = io.BytesIO()
     torch.export.save(made, buffer)
-    path.write_bytes(buffer.getvalue())
+    disk.write(path, buffer.getvalue())
     return made

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nasdsl.training import disk
+from nasdsl import disk
 
 if TYPE_CHECKING:
     from nasdsl.suite.folder import SuiteFolder

@@ -32,6 +32,9 @@ create table if not exists nasdsl_needs (
   suite text not null, digest text not null, needed text not null,
   primary key (suite, digest, needed)
 );
+create table if not exists nasdsl_seals (
+  suite text not null, digest text not null, seal text not null, primary key (suite, digest)
+);
 create table if not exists nasdsl_events (
   number {counter}, suite text not null, digest text not null, what text not null,
   worker text, at double precision
@@ -66,6 +69,8 @@ class Database(Protocol):
     clock: str
     #: How a `select … from nasdsl_cells c` ends that passes over rows another change holds.
     skip: str
+    #: Whether cells are sealed: nothing else would notice that a value was changed on the disk.
+    seals: bool
 
     def change(self, do: Callable[[Statements], T]) -> T:
         """Everything `do` does, or nothing. It may be called again if the connection was lost."""

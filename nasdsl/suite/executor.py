@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from nasdsl.suite.cell import Task
@@ -162,17 +161,3 @@ def _beating(store: Store, worker: str, held: set[str]) -> Iterator[None]:
     finally:
         over.set()
         thread.join(BEAT)
-
-
-@contextlib.contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Only one process at a time works in a folder: an older one is waited for."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        try:
-            import fcntl
-        except ImportError:  # no such locks on this system: the store's claims are what there is
-            yield
-            return
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -2,6 +2,7 @@
 
 suite.json        name, choice, what is reported; where the results are, if in a server
 sources.json      every `.nas` text the suite was compiled from
+copies/           both of them once more
 store.sqlite      the cells and their results, unless a server has them
 tasks/DIGEST.json a cell that was begun, with the results it needs
 cells/DIGEST/     the run folder of a cell; outcome.json in it once it is done
@@ -12,22 +13,23 @@ jobs/             what is known of the jobs of a cluster
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nasdsl import disk
 from nasdsl.diagnostics.suggest import did_you_mean
 from nasdsl.driver import Loaded
 from nasdsl.ir.schema import REPORTED
 from nasdsl.suite import kept
 from nasdsl.suite.cell import Cell, Task
-from nasdsl.suite.errors import SuiteError
+from nasdsl.suite.errors import Damaged, SuiteError
 from nasdsl.suite.planning import SuitePlan
 from nasdsl.suite.postgres import Postgres, without_password
 from nasdsl.suite.sqlite import Sqlite
 from nasdsl.suite.store import Store
-from nasdsl.training import disk
 from nasdsl.training.archive import archived, restored
 from nasdsl.training.plan import Item
 from nasdsl.training.record import RunFolder
@@ -40,10 +42,11 @@ class SuiteFolder:
     """A suite on disk."""
 
     path: Path
+    #: Its JSON files; `notes` says what of the suite was found damaged.
+    files: RunFolder = field(init=False, compare=False)
 
-    @property
-    def files(self) -> RunFolder:
-        return RunFolder(self.path)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "files", RunFolder(self.path))
 
     @property
     def store_file(self) -> Path:
@@ -56,7 +59,10 @@ class SuiteFolder:
     def outcome(self, digest: str) -> dict[str, Any] | None:
         """The result of a cell, where an attempt came to its end."""
         place = RunFolder(self.cell(digest))
-        return place.read("outcome.json") if place.has("outcome.json") else None
+        found = place.read("outcome.json") if place.sound("outcome.json") else None
+        for note in place.notes:
+            self.files.note(note)
+        return found
 
     def log(self, digest: str) -> Path:
         """Where the process of a cell writes what it says."""
@@ -86,7 +92,7 @@ class SuiteFolder:
             )
         except FileNotFoundError:
             raise SuiteError(f"{self.path} has begun no cell {digest}") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise SuiteError(f"{place} is damaged: {error}") from None
 
     def about(self, measure: str | None = None) -> dict[str, Any]:
@@ -100,20 +106,90 @@ class SuiteFolder:
         return measured(found, measure)
 
     def open(self, url: str | None = None) -> Store:
-        """The store; by `url` where the server is reached otherwise now. Raises SuiteError."""
+        """The store; by `url` where the server is reached otherwise now.
+
+        Raises SuiteError; Damaged where a file is missing or not what was written.
+        """
         place = self.about().get("store")
         if place is None:
             if url is not None:
                 raise SuiteError(f"{self.path} keeps its results in {self.store_file.name}")
-            return Store(Sqlite(self.store_file))
+            return self._own()
         store = Store(Postgres(url or place["url"]), place["suite"])
         kept.find(store.database, store.suite)
         return store
 
+    def _own(self) -> Store:
+        hint = f"nasdsl suite run {self.path} makes it again from the results of the cells"
+        if not self.store_file.is_file():
+            raise Damaged(f"{self.path} has no {self.store_file.name}; {hint}")
+        try:
+            store = Store(Sqlite(self.store_file))
+            store.check()
+            there, wanted = store.counts()[1], self.about()["cells"]
+            if there != wanted:
+                raise Damaged(f"{self.store_file} is damaged: it has {there} of {wanted} cells")
+        except Damaged as error:
+            raise Damaged(f"{error}; {hint}") from None
+        return store
+
+    def mend(self, cells: Callable[[], Sequence[Cell]]) -> None:
+        """Put copies in the place of damaged files, and make a damaged store again.
+
+        That is done from the cells of the suite and the results in their folders; attempts and
+        failures are forgotten. Notes say what was done. Raises SuiteError, RunError, DiskError.
+        """
+        with alone(self.path / "locks" / "store"):
+            self.files.mend()
+            if self.about().get("store") is not None:
+                return
+            try:
+                self._own().close()
+                return
+            except Damaged as error:
+                wrong = str(error).partition(";")[0]
+            made = self.store_file.with_name(self.store_file.name + disk.BESIDE)
+            for old in _written(made):
+                old.unlink(missing_ok=True)
+            store, all_ = Store(Sqlite(made)), cells()
+            kept.keep(store, self.about(), self.files.read("sources.json"), all_)
+            for cell in all_:
+                if (result := self.outcome(cell.digest)) is not None:
+                    store.recall(cell.digest, result)
+            store.close()
+            # What SQLite has not finished belongs to the damaged file, and not to this one.
+            for old in _written(self.store_file)[1:]:
+                old.unlink(missing_ok=True)
+            made.replace(self.store_file)
+            disk.force(self.path)
+        self.files.note(f"{wrong}; it is made again from the results of the cells")
+
     def loaded(self, *, run_plugins: bool = False) -> Loaded:
         """The file the suite was declared in, from the texts that are kept."""
         stored = self.files.read("sources.json")
-        return restored(self.files, stored, run_plugins=run_plugins)["suite"].loaded
+        found = restored(self.files, stored, run_plugins=run_plugins)
+        if "suite" not in found:
+            raise SuiteError(f"{self.path}: sources.json is incomplete")
+        return found["suite"].loaded
+
+
+def _written(store: Path) -> list[Path]:
+    """The files of a store in a file."""
+    return [store.with_name(store.name + end) for end in ("", "-journal", "-wal", "-shm")]
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Only one process at a time works under a lock file: an older one is waited for."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            import fcntl
+        except ImportError:  # no such locks on this system: the store's claims are what there is
+            yield
+            return
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _checked(digest: str) -> str:
@@ -138,10 +214,11 @@ def create(path: Path, loaded: Loaded, made: SuitePlan, url: str | None = None) 
     about, sources = _about(loaded, made), _sources(loaded, made)
     suite = kept.suite_digest(about, made.cells)
     if is_suite(path):
+        folder.mend(lambda: made.cells)
         _same(folder, made, suite, url)
         return folder
     _empty(path)
-    folder.files.write("sources.json", sources)
+    _begin(folder, sources, _placed(about, suite, url))
     if url is None:
         store = Store(Sqlite(folder.store_file))
     else:
@@ -176,7 +253,7 @@ def join(path: Path | None, url: str, which: str | None) -> SuiteFolder:
             raise SuiteError(f"{path} holds another suite; choose another folder")
         return folder
     _empty(path)
-    folder.files.write("sources.json", sources)
+    _begin(folder, sources, _placed(about, found.suite, url))
     folder.files.write("suite.json", _placed(about, found.suite, url))
     return folder
 
@@ -226,7 +303,8 @@ def _same(folder: SuiteFolder, made: SuitePlan, suite: str, url: str | None) -> 
 
 def _empty(path: Path) -> None:
     """Refuse a folder with other things in it. Raises SuiteError."""
-    if path.exists() and any(path.iterdir()) and not (path / "sources.json").is_file():
+    names = {p.name for p in path.iterdir()} if path.exists() else set()
+    if names and not names & {"copies", "sources.json"}:
         raise SuiteError(f"{path} is not empty; choose another folder")
 
 
@@ -238,3 +316,10 @@ def measured(about: Mapping[str, Any], measure: str | None) -> dict[str, Any]:
         advice = did_you_mean(measure, REPORTED) or f"there are {', '.join(REPORTED[:3])}, …"
         raise SuiteError(f"`{measure}` is not measured; {advice}")
     return {**about, "measure": measure}
+
+
+def _begin(folder: SuiteFolder, sources: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Everything but `suite.json`, which a folder that is whole has."""
+    for name, value in (("sources.json", sources), ("suite.json", about)):
+        folder.files.write(f"copies/{name}", value)
+    folder.files.write("sources.json", sources)

@@ -42,6 +42,7 @@ class Postgres:
     """A database by its URL. Raises SuiteError where there is none, or no psycopg."""
 
     clock = "extract(epoch from clock_timestamp())::double precision"
+    seals = False  # the server has its own checksums
     skip = "for update of c skip locked"
 
     def __init__(self, url: str, *, patience: float = PATIENCE) -> None:

@@ -15,7 +15,9 @@ from typing import Any, Literal
 
 from nasdsl.suite.cell import Cell, Task
 from nasdsl.suite.database import Database, Statements
-from nasdsl.suite.errors import SuiteError
+from nasdsl.suite.errors import Damaged, SuiteError
+from nasdsl.suite.seals import broken, seal
+from nasdsl.suite.sqlite import Sqlite
 from nasdsl.suite.worker import gone
 
 State = Literal["pending", "running", "done", "failed"]
@@ -82,6 +84,7 @@ class Store:
                 "on conflict do nothing",
                 needs,
             )
+        self._seal(s, *(c.digest for c in known))
         return new
 
     def claim(self, worker: str) -> Stored | None:
@@ -103,6 +106,7 @@ class Store:
                 "where suite = ? and digest = ?",
                 (worker, self.suite, digest),
             )
+            self._seal(s, digest)
             self._event(s, digest, "started", worker)
             return self._stored(s, "and digest = ?", (digest,))[0]
 
@@ -121,6 +125,7 @@ class Store:
                 "where suite = ? and digest = ? and state = 'running' and worker = ? and beat = ?",
                 (self.suite, digest, who, beat),
             ):
+                self._seal(s, digest)
                 self._event(s, digest, "lost", who)
 
     def beat(self, worker: str, digests: Iterable[str]) -> None:
@@ -170,6 +175,7 @@ class Store:
                 (*values, self.suite, digest, worker),
             )
             if made:
+                self._seal(s, digest)
                 self._event(s, digest, what, worker)
             return bool(made)
 
@@ -177,13 +183,47 @@ class Store:
 
     def again(self) -> int:
         """Give failed cells another chance; how many there are."""
-        return self.database.change(
-            lambda s: s.run(
+
+        def once_more(s: Statements) -> int:
+            failed = s.rows(
+                "select digest from nasdsl_cells where suite = ? and state = 'failed'",
+                (self.suite,),
+            )
+            made = s.run(
                 "update nasdsl_cells set state = 'pending', attempts = 0 "
                 "where suite = ? and state = 'failed'",
                 (self.suite,),
             )
-        )
+            self._seal(s, *(digest for (digest,) in failed))
+            return made
+
+        return self.database.change(once_more)
+
+    def recall(self, digest: str, result: Mapping[str, Any]) -> None:
+        """Write down what a cell gave before this store was made."""
+
+        def recalled(s: Statements) -> None:
+            s.run(
+                "update nasdsl_cells set state = 'done', result = ? where suite = ? and digest = ?",
+                (json.dumps(result, sort_keys=True), self.suite, digest),
+            )
+            self._seal(s, digest)
+            self._event(s, digest, "done", None)
+
+        self.database.change(recalled)
+
+    def _seal(self, s: Statements, *digests: str) -> None:
+        if self.database.seals:
+            seal(s, self.suite, digests)
+
+    def check(self) -> None:
+        """Raises Damaged where a cell is not what was written, or the file of the store is broken."""
+        if not isinstance(self.database, Sqlite):
+            return
+        self.database.check()
+        wrong = self.database.read(lambda s: broken(s, self.suite))
+        if wrong is not None:
+            raise Damaged(f"{self.database.title} is damaged: {wrong}")
 
     def _event(self, s: Statements, digest: str, what: str, worker: str | None) -> None:
         s.run(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nasdsl import disk
 from nasdsl.suite.statistics.results import Result, Results, StatisticsError
 
 #: Columns by what they hold, in lower case; the first that a table has is taken.
@@ -145,20 +147,21 @@ def _columns(
 def write(results: Results, path: Path) -> None:
     """Results as a table that `read` takes: Parquet by the ending of the name, else CSV.
 
-    Raises StatisticsError where pyarrow is missing, OSError.
+    Raises StatisticsError where pyarrow is missing, DiskError.
     """
-    beside = path.with_name(path.name + ".new")
     names = ("optimizer", "benchmark", "setting", "seed")
     if path.suffix == PARQUET:
         pyarrow, parquet = _arrow()
         columns: dict[str, Any] = {n: [getattr(r, n) for r in results.rows] for n in names}
         arrays = {n: pyarrow.array(c, pyarrow.string()) for n, c in columns.items()}
         values = pyarrow.array([r.value for r in results.rows], pyarrow.float64())
-        parquet.write_table(pyarrow.table({**arrays, results.measure: values}), beside)
-    else:
-        with beside.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([*names, results.measure])
-            for r in results.rows:
-                writer.writerow([r.optimizer, r.benchmark, r.setting, r.seed, repr(r.value)])
-    beside.replace(path)
+        packed = io.BytesIO()
+        parquet.write_table(pyarrow.table({**arrays, results.measure: values}), packed)
+        disk.write(path, packed.getvalue())
+        return
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*names, results.measure])
+    for r in results.rows:
+        writer.writerow([r.optimizer, r.benchmark, r.setting, r.seed, repr(r.value)])
+    disk.write(path, text.getvalue().encode("utf-8"))

@@ -21,10 +21,11 @@ from nasdsl.suite.cell import Cell, Task
 from nasdsl.suite.errors import SuiteError
 from nasdsl.suite.folder import SuiteFolder
 from nasdsl.suite.planning import run_plan
+from nasdsl.training import index_lists
 from nasdsl.training import run as runs
 from nasdsl.training.data import inputs, splits
 from nasdsl.training.environment import device_of
-from nasdsl.training.loop import Watcher
+from nasdsl.training.loop import Teller, Watcher, silent
 from nasdsl.training.record import RunFolder
 
 
@@ -43,10 +44,31 @@ def perform(
     task: Task,
     means: Means,
     watch: Watcher | None = None,
+    tell: Teller = silent,
 ) -> dict[str, Any]:
-    """The result of a cell. Raises Stopped after a signal, and whatever is wrong."""
+    """The result of a cell; `tell` is told what was found damaged.
+
+    Raises Stopped after a signal, and whatever is wrong.
+    """
+    place = RunFolder(folder.cell(task.cell.digest))
+    try:
+        return _performed(folder, place, loaded, task, means, watch, tell)
+    finally:
+        for note in (*place.notes, *folder.files.notes):
+            tell(note)
+        folder.files.notes.clear()
+
+
+def _performed(
+    folder: SuiteFolder,
+    place: RunFolder,
+    loaded: Loaded,
+    task: Task,
+    means: Means,
+    watch: Watcher | None,
+    tell: Teller,
+) -> dict[str, Any]:
     cell = task.cell
-    place = RunFolder(folder.cell(cell.digest))
     if (known := folder.outcome(cell.digest)) is not None:
         return known
     if cell.kind == "pick":
@@ -70,13 +92,18 @@ def perform(
         runs.begin(plan, prepared, place.path, options)
     elif place.read("run.json")["fingerprints"] != prepared.parts.fingerprints():
         raise SuiteError(f"{place.path}: the data or the split has changed since it began")
+    else:
+        place.mend()
+        index_lists.agreed(place, prepared.parts)
     if cell.kind == "search":
-        outcome = runs.execute(plan, prepared, place, options, watch)
+        outcome = runs.execute(plan, prepared, place, options, watch, tell)
         made = searched(outcome.search)
     else:
         genotype = task.before[cell.needs[0]]["genotype"]
         place.write("genotype.json", genotype)
-        found = runs.retrain(plan, prepared, loads(json.dumps(genotype)), place, options, watch)
+        found = runs.retrain(
+            plan, prepared, loads(json.dumps(genotype)), place, options, watch, tell
+        )
         made = {
             k: found[k] for k in ("test", "valid", "params", "epochs", "genotype") if k in found
         }

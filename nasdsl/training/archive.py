@@ -17,7 +17,7 @@ from nasdsl.lowering.flattening import Flattener
 from nasdsl.lowering.lists import LARGEST, Lists
 from nasdsl.lowering.modules import Loader, Module
 from nasdsl.source import Source
-from nasdsl.training.plan import Item, Plan, make_from_items
+from nasdsl.training.plan import KINDS, Item, Plan, make_from_items
 from nasdsl.training.record import RunError, RunFolder
 
 
@@ -94,6 +94,8 @@ def reopen(folder: RunFolder, *, run_plugins: bool = False) -> Plan:
     except (KeyError, TypeError, ValueError):
         raise RunError(f"{folder.path}: run.json is incomplete") from None
     items = restored(folder, stored, run_plugins=run_plugins)
+    if not items.keys() >= set(KINDS):
+        raise RunError(f"{folder.path}: sources.json is incomplete")
     plan = make_from_items(items, parameters=parameters, changes=changes, seed=seed)
     if run_plugins and used(plan) != order.get("plugins", []):
         names = ", ".join(f"{u['name']} of {u['origin']}" for u in order.get("plugins", []))
@@ -122,6 +124,8 @@ def restored(folder: RunFolder, stored: Any, *, run_plugins: bool = False) -> di
     items = {}
     for kind, item in wanted.items():
         key = item["module"]
+        if key not in modules:
+            raise RunError(f"{folder.path}: sources.json is incomplete")
         if key not in loaded:
             loaded[key] = _load(key, modules, find, plugins, lists)
         items[kind] = Item(kind, item["name"], loaded[key])

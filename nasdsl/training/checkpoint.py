@@ -20,8 +20,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from nasdsl import disk
 from nasdsl.oneshot.ranks.shards import placed
-from nasdsl.training import disk
 
 SCHEMA = 3
 #: No `state.json` of a run comes near it.

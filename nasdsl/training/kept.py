@@ -65,7 +65,9 @@ class Kept:
         self.name = found.name
         if not self.world.writes:
             return epoch, step
-        checkpoint.tidy(self.place, {p.name for p in checkpoint.places(self.place)})
+        # What a kill kept from being taken away goes now: a run may have nothing more to write.
+        names = [p.name for p in checkpoint.places(self.place)]
+        checkpoint.tidy(self.place, set(names[names.index(found.name) :][:2]))
         self.log = Log(self.folder / "log.jsonl", keep=epoch, digest=found.values.get("log"))
         if self.log.note is not None:
             self.tell(f"{self.log.note}; the run goes on without them")

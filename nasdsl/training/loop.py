@@ -62,7 +62,7 @@ def drive(
     checkpoint is written first), Diverged, TooLarge, CheckpointError, DiskError; of several ranks
     also Disagreed, RankLost and Elsewhere.
     """
-    kept = Kept(folder, tell or _silent, world)
+    kept = Kept(folder, tell or silent, world)
     records: list[dict[str, Any]] = []
     began = time.perf_counter()
     with listening() as request:
@@ -112,5 +112,5 @@ def drive(
     return records
 
 
-def _silent(message: str) -> None:
+def silent(message: str) -> None:
     """Where nobody is to be told."""

@@ -2,7 +2,7 @@
 
 run.json        the order: names, parameters, seed, versions, digests, fingerprints, status
 sources.json    every `.nas` text the run was compiled from, and who imported what
-resolved.nas    space and recipe with everything inherited written out
+splits.json     the indices of the images in every part of the split
 log.jsonl       one record per epoch
 result.json     genotype, mix, measurements
 genotype.json / genotype.txt
@@ -21,12 +21,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nasdsl.training import disk
+from nasdsl import disk
 from nasdsl.training.written import FILES, RECORD, misfit
 
 SCHEMA = 1
-#: What a run cannot be opened without.
-_VITAL = ("run.json", "sources.json")
+#: What a run, or a suite, cannot be opened without.
+_VITAL = ("run.json", "sources.json", "suite.json")
 _DIGESTS = "digests.json"
 #: No JSON file of a run comes near it.
 LARGEST = 256 * 2**20
@@ -75,9 +75,17 @@ class RunFolder:
         return found
 
     def mend(self) -> None:
-        """Put copies in the place of what is damaged, and digests where they are. Raises RunError."""
+        """Put copies in the place of what is damaged, and digests where they are. Raises RunError.
+
+        What a killed process left half written is taken away. Nobody else may be writing here.
+        """
+        for part in ("", "copies", "retrain"):
+            disk.tidy(self.path / part)
         for name in _VITAL:
-            value, copy = self.read(name), self.path / "copies" / name
+            copy = self.path / "copies" / name
+            if not (self.path / name).is_file() and not copy.is_file():
+                continue
+            value = self.read(name)
             if _failing(self.path / name, self._digests().get(name)):
                 self.write(name, value)
             elif _failing(copy, self._digests().get(f"copies/{name}")):
@@ -170,7 +178,9 @@ def _json(place: Path, digests: list[str] | None) -> Any:
     return found
 
 
-def create(path: Path, record: dict[str, Any], sources: dict[str, Any]) -> RunFolder:
+def create(
+    path: Path, record: dict[str, Any], sources: dict[str, Any], lists: dict[str, Any]
+) -> RunFolder:
     """A new run folder. Raises RunError where something lies there already."""
     if path.exists() and any(path.iterdir()) and not _begun(path):
         raise RunError(f"{path} is not empty; choose another folder or --resume it")
@@ -178,8 +188,9 @@ def create(path: Path, record: dict[str, Any], sources: dict[str, Any]) -> RunFo
     folder = RunFolder(path)
     order = {"schema": SCHEMA, **record, "status": "started"}
     # `run.json` last: a folder that has it is whole.
-    for name, value in (("sources.json", sources), ("run.json", order)):
-        folder.write(f"copies/{name}", value)
+    for name, value in (("sources.json", sources), ("splits.json", lists), ("run.json", order)):
+        if name in _VITAL:
+            folder.write(f"copies/{name}", value)
         folder.write(name, value)
     return folder
 
@@ -187,7 +198,8 @@ def create(path: Path, record: dict[str, Any], sources: dict[str, Any]) -> RunFo
 def _begun(path: Path) -> bool:
     """Whether all that is in a folder is the beginning of a run that was killed there."""
     names = {p.name.removesuffix(".new") for p in path.iterdir()}
-    return names <= {_DIGESTS, "copies", "sources.json"} and "copies" in names
+    ours = {_DIGESTS, "copies", "sources.json", "splits.json"}
+    return names <= ours and "copies" in names
 
 
 def fresh(base: Path, space: str, recipe: str) -> Path:

@@ -30,7 +30,7 @@ from nasdsl.oneshot.ranks import shards
 from nasdsl.oneshot.ranks.world import ALONE, LOCAL, SYNCHRONISED, World
 from nasdsl.oneshot.samplers.table import sampler as sampler_of
 from nasdsl.passes.edges import PassError
-from nasdsl.training import events, record, sharded
+from nasdsl.training import events, index_lists, record, sharded
 from nasdsl.training import plan as plans
 from nasdsl.training.agreement import same_data
 from nasdsl.training.archive import archive, used
@@ -167,7 +167,8 @@ def begin(plan: Plan, prepared: inputs.Inputs, folder: Path, options: Options) -
     """A new run folder with everything that decides the run. Raises RunError, DiskError."""
     made = order(plan, prepared, options)
     started = {"argv": sys.argv[1:], "started": record.now()}
-    return record.create(folder, made | started, archive(plan))
+    lists = index_lists.as_json(prepared.parts)
+    return record.create(folder, made | started, archive(plan), lists)
 
 
 def stand_alone(recipe: Settings) -> bool:

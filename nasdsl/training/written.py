@@ -112,11 +112,16 @@ RECORD: Mapping[str, Any] = {
     "health_note": str,
 }
 
+LISTS: Mapping[str, Any] = {
+    "parts": Each(All({"count": int, "fingerprint": str, "indices": str})),
+}
+
 FILES: Mapping[str, Mapping[str, Any]] = {
     "run.json": ORDER,
     "copies/run.json": ORDER,
     "sources.json": SOURCES,
     "copies/sources.json": SOURCES,
+    "splits.json": LISTS,
     "result.json": RESULT,
     "retrain/result.json": RETRAIN,
 }

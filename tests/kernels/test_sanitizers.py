@@ -8,7 +8,17 @@ import pytest
 TOOLS = Path(__file__).parent.parent.parent / "tools"
 sys.path.insert(0, str(TOOLS))
 
-from check_kernels import CASES, SANITIZERS, check, checker, program, record  # noqa: E402
+import image_calls  # noqa: E402
+from check_kernels import (  # noqa: E402
+    CASES,
+    IMAGES,
+    SANITIZERS,
+    check,
+    checker,
+    images_program,
+    program,
+    record,
+)
 
 from nasdsl.kernels import level as levels  # noqa: E402
 from nasdsl.kernels.toolchain import Missing  # noqa: E402
@@ -36,7 +46,7 @@ def ready(sanitizer):
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
 def test_real_calls_have_no_report(sanitizer):
     ready(sanitizer)
-    names = ["darts_odd", "darts_memory", "nasbench201", "nb1shot1_s3"]
+    names = [IMAGES, "darts_odd", "darts_memory", "nasbench201", "nb1shot1_s3"]
     for name, status, said in check(names, sanitizer, levels.level(), "float64", 3):
         assert status == 0, (name, said[:2000])
 
@@ -52,3 +62,23 @@ def test_faults_are_reported(fault, tmp_path):
     status, text = found.run(made, str(tmp_path / "calls"))
     assert status != 0
     assert said in text
+
+
+#: Faults in the kernel that makes batches: one byte too many, a row that is not written.
+BATCH_FAULTS = {
+    "past a row": (
+        ("std::memcpy(bytes, from, n);", "std::memcpy(bytes, from, n + 1);"),
+        "overflow",
+    ),
+    "an unwritten row": (("        zero(to, 0, size);\n", ""), "differs"),
+}
+
+
+@pytest.mark.parametrize("fault", BATCH_FAULTS)
+def test_faults_in_batches_are_reported(fault, tmp_path):
+    change, said = BATCH_FAULTS[fault]
+    found = ready("address")
+    image_calls.record(tmp_path / "calls")
+    made = images_program(found, levels.level(), tmp_path / "source", change)
+    status, text = found.run(made, str(tmp_path / "calls"))
+    assert status != 0 and said in text

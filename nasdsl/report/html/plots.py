@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from nasdsl import disk
 from nasdsl.report.charts.chart import csv_text
 from nasdsl.report.charts.heat import heat
 from nasdsl.report.html.parts import Drawing, Figure, Page, Picture
-from nasdsl.training import disk
 
 
 def write_plots(page: Page, folder: Path, png: Callable[[str], bytes] | None) -> list[str]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nasdsl import disk
 from nasdsl.suite.attend import Attended, answer, answered, arguments, last
 from nasdsl.suite.cell import Task
 from nasdsl.suite.errors import SuiteError
@@ -26,7 +27,6 @@ from nasdsl.suite.executors.ending import ended_of
 from nasdsl.suite.executors.resources import Resources
 from nasdsl.suite.folder import SuiteFolder
 from nasdsl.suite.work import Means
-from nasdsl.training import disk
 
 #: Seconds between two questions to Slurm about jobs that have not answered.
 LOOK = 15.0
