@@ -316,7 +316,8 @@ SLOTS: Mapping[str, Mapping[str, Spec]] = MappingProxyType(
                     "eigenvalue",
                     "largest eigenvalue of the validation loss's Hessian in alpha; "
                     "1 pass and a double backward per iteration",
-                    _EVERY,
+                    # Measured every epoch it can cost more than the search itself.
+                    P("every", "int", Fraction(10)),
                     P("iterations", "int", Fraction(15)),
                     runs=True,
                     positional=0,

@@ -452,7 +452,7 @@ class Search:
         if self.session.recipe.get("measure") is None:
             return {}
         with shards.gathered(self.session.supernet):
-            return checkup(self.session, epoch, mix)
+            return checkup(self.session, epoch, mix, last=epoch + 1 == self.epochs)
 
     def _follow(self, verdict: Verdict | None) -> dict[str, Any]:
         """Do what a rule asks for after an epoch; what to write down of it."""

@@ -16,7 +16,10 @@ from nasdsl.oneshot.health.curvature import dense, hessian_product, largest_on_d
 from nasdsl.training import events
 from nasdsl.training.loop import drive
 
-ALL = "measure = entropy + skip_share + gap + gradient_match + alignment + eigenvalue(iterations = 99)"
+ALL = (
+    "measure = entropy + skip_share + gap + gradient_match + alignment"
+    " + eigenvalue(every = 1, iterations = 99)"
+)
 NAMES = ["entropy", "skip_share", "gap", "gradient_match", "alignment", "eigenvalue"]
 
 
@@ -181,6 +184,12 @@ def test_every_says_when():
     task = search_of(plan("mine", text=recipe("measure = entropy + eigenvalue(every = 2)")))
     records = drive(task, folder=None)
     assert [list(r["health"]) for r in records] == [["entropy"], ["entropy", "eigenvalue"]]
+
+
+def test_after_the_last_epoch_everything_is_measured():
+    task = search_of(plan("mine", text=recipe("measure = entropy + skip_share(every = 50)")))
+    records = drive(task, folder=None)
+    assert [list(r["health"]) for r in records] == [["entropy"], ["entropy", "skip_share"]]
 
 
 def test_nothing_is_measured_unasked():

@@ -17,11 +17,18 @@ from nasdsl.oneshot.session import Session
 
 
 def checkup(
-    session: Session, epoch: int, rows: Mapping[str, Mapping[str, list[float]]]
+    session: Session,
+    epoch: int,
+    rows: Mapping[str, Mapping[str, list[float]]],
+    *,
+    last: bool = False,
 ) -> dict[str, Any]:
-    """What the recipe measures after an epoch (0-based), by name, and the seconds it took."""
+    """What the recipe measures after an epoch (0-based), by name, and the seconds it took.
+
+    After the `last` everything is measured.
+    """
     chosen: list[Measure] = [MEASURES[c.name](c) for c in components(session.recipe.get("measure"))]
-    due = [m for m in chosen if (epoch + 1) % max(1, m.every) == 0]
+    due = [m for m in chosen if last or (epoch + 1) % max(1, m.every) == 0]
     if not due:
         return {}
     began = time.perf_counter()
