@@ -59,6 +59,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 DATA = "cifar10"
 #: Short steps are repeated for so many seconds, and not more often than this.
 SECONDS, MOST = 10.0, 50
+#: Networks, mixes and images that errors in float32 are the median of.
+DRAWS = 5
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
@@ -79,6 +81,8 @@ class Order:
     #: Whether cells may run as generated kernels; else as where no compiler is.
     kernels: bool = True
     apart: bool = False
+    #: Errors and nothing else.
+    errors_only: bool = False
 
 
 #: The generated kernels without fusion: every operation a call of its own.
@@ -179,8 +183,8 @@ def _loss(out: Tensor, y: Tensor) -> Tensor:
     return F.cross_entropy(out, y) if out.dim() == 2 else out.square().mean()
 
 
-def _batch(space: Any, batch: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    inp, draw = space.supernet.inp, torch.Generator().manual_seed(0)
+def _batch(space: Any, batch: int, device: torch.device, seed: int = 0) -> tuple[Tensor, Tensor]:
+    inp, draw = space.supernet.inp, torch.Generator().manual_seed(seed)
     if inp.kind == "tokens":
         x = torch.randint(0, 2, (batch, *inp.dims), generator=draw)
     else:
@@ -268,6 +272,11 @@ def _measure(order: Order) -> dict[str, Any]:
     device = torch.device(order.device)
     machine = measured(device)
     made = variants(order)
+    if order.errors_only:
+        found_rows = [{"profile": v.profile, "layout": v.layout} for v in made]
+        for row, error in zip(found_rows, errors(order, made), strict=True):
+            row |= error
+        return {"rows": found_rows}
     rows = []
     for variant in made:
         variant.step()
@@ -327,47 +336,72 @@ def _measure(order: Order) -> dict[str, Any]:
 
 
 def errors(order: Order, made: list[Variant]) -> list[dict[str, float]]:
-    """How far output and gradients are from the reference in float64, and in float32 from it."""
-    device = torch.device(order.device)
-    data, y = _batch(made[0].net.space, min(order.batch, 4), device)
+    """How far output and gradients are from the reference in float64, and in float32 from it.
 
-    def run(net: Supernet, kind: torch.dtype, layout: str) -> tuple[Tensor, list[Tensor]]:
-        net = copy.deepcopy(net).to(kind)
-        draw = torch.Generator().manual_seed(1)
-        mix, pick = {}, {}
-        for name, table in net.tables.items():
-            rows = torch.rand(table.shape, generator=draw, dtype=torch.float64)
-            mix[name] = rows.to(kind).to(device).requires_grad_()
-            pick[name] = [0] * len(table.decisions)
-        x = data.to(kind) if data.is_floating_point() else data
-        if x.dim() == 4:
-            x = x.contiguous(memory_format=LAYOUTS[layout])
-        torch.manual_seed(3)
-        out = net(x, mix, pick if net.mode == "one_path" else None)
-        wanted = [*mix.values(), *net.parameters()]
-        found = torch.autograd.grad(_loss(out, y), wanted, allow_unused=True)
-        # What no path leads to has no gradient in one profile and one of zeros in another.
-        grads = [
-            (torch.zeros_like(w) if g is None else g).double()
-            for w, g in zip(wanted, found, strict=True)
-        ]
-        return out.detach().double(), grads
-
-    exact = run(made[0].net, torch.float64, "NCHW")
+    In float64 of one draw. In float32 the median of several: one rounding may turn a rectifier or
+    a maximum over, in any of the variants.
+    """
+    exact = [_run(order, made[0], torch.float64, "NCHW", draw) for draw in range(DRAWS)]
     rows = []
     for variant in made:
-        row = {}
-        for kind in (torch.float64, torch.float32):
-            out, found = run(variant.net, kind, variant.layout)
-            bits = 64 if kind is torch.float64 else 32
-            row[f"error{bits}_output"] = _relative(out, exact[0])
-            scale = max(float(g.norm()) for g in exact[1]) * 1e-3
-            row[f"error{bits}_gradient"] = max(
-                float((a - b).norm()) / max(float(b.norm()), scale)
-                for a, b in zip(found, exact[1], strict=True)
-            )
-        rows.append(row)
+        out, worst = _apart(_run(order, variant, torch.float64, variant.layout, 0), exact[0])
+        single = [
+            _apart(_run(order, variant, torch.float32, variant.layout, draw), exact[draw])
+            for draw in range(DRAWS)
+        ]
+        rows.append(
+            {
+                "error64_output": out,
+                "error64_gradient": worst,
+                "error32_output": statistics.median(o for o, _ in single),
+                "error32_gradient": statistics.median(g for _, g in single),
+            }
+        )
     return rows
+
+
+def _run(
+    order: Order, variant: Variant, kind: torch.dtype, layout: str, draw: int
+) -> tuple[Tensor, list[Tensor]]:
+    """Output and gradients of a step with other weights, mixes and images for every draw."""
+    device = torch.device(order.device)
+    data, y = _batch(variant.net.space, min(order.batch, 4), device, draw)
+    net = copy.deepcopy(variant.net).double()
+    noise = torch.Generator().manual_seed(1 + draw)
+    with torch.no_grad():
+        for p in net.parameters() if draw else ():
+            p.mul_(1 + 0.1 * torch.randn(p.shape, generator=noise, dtype=torch.float64).to(device))
+    net = net.to(kind)
+    mix, pick = {}, {}
+    for name, table in net.tables.items():
+        rows = torch.rand(table.shape, generator=noise, dtype=torch.float64)
+        mix[name] = rows.to(kind).to(device).requires_grad_()
+        pick[name] = [0] * len(table.decisions)
+    x = data.to(kind) if data.is_floating_point() else data
+    if x.dim() == 4:
+        x = x.contiguous(memory_format=LAYOUTS[layout])
+    torch.manual_seed(3)
+    out = net(x, mix, pick if net.mode == "one_path" else None)
+    wanted = [*mix.values(), *net.parameters()]
+    found = torch.autograd.grad(_loss(out, y), wanted, allow_unused=True)
+    # What no path leads to has no gradient in one profile and one of zeros in another.
+    grads = [
+        (torch.zeros_like(w) if g is None else g).double()
+        for w, g in zip(wanted, found, strict=True)
+    ]
+    return out.detach().double(), grads
+
+
+def _apart(
+    found: tuple[Tensor, list[Tensor]], exact: tuple[Tensor, list[Tensor]]
+) -> tuple[float, float]:
+    """Relative errors of the output and of the worst gradient."""
+    scale = max(float(g.norm()) for g in exact[1]) * 1e-3
+    worst = max(
+        float((a - b).norm()) / max(float(b.norm()), scale)
+        for a, b in zip(found[1], exact[1], strict=True)
+    )
+    return _relative(found[0], exact[0]), worst
 
 
 def _relative(a: Tensor, b: Tensor) -> float:
@@ -443,6 +477,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--no-errors", action="store_true")
+    parser.add_argument(
+        "--errors-only", action="store_true", help="as JSON; with --write-readme times stay"
+    )
     parser.add_argument("--apart", action="store_true", help="the kernels without fusion, too")
     parser.add_argument("--no-kernels", action="store_true")
     parser.add_argument("--json", action="store_true")
@@ -463,14 +500,21 @@ def main() -> None:
         device=args.device,
         errors=not args.no_errors,
         apart=args.apart,
+        errors_only=args.errors_only,
         kernels=not args.no_kernels,
     )
     if args.write_readme:
-        from bench_table import write
+        from bench_table import errors_again, write
 
-        write(order, args.row)
+        if order.errors_only:
+            errors_again(order, args.row)
+        else:
+            write(order, args.row)
         return
     found = measure(order)
+    if order.errors_only:
+        print(json.dumps(found, indent=1))
+        return
     machine = machine_text(order, measured(torch.device(order.device)))
     if args.json:
         print(json.dumps({"schema": 2, "machine": machine, **found}, indent=1))
