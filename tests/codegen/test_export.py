@@ -113,10 +113,10 @@ def exported(name, count, tmp_path):
 def test_networks_of_every_bundled_space_run_with_torch_alone(tmp_path):
     folders, wanted = [], []
     for name in SPACES:
-        made, values = exported(name, 2, tmp_path)
+        made, values = exported(name, 1, tmp_path)
         folders += made
         wanted += values
-    assert len(folders) == 2 * len(SPACES) >= 70
+    assert len(folders) == len(SPACES) >= 35
     for folder, (found,), value in zip(folders, alone(folders), wanted, strict=True):
         agree(found, value, 1e-5)
         assert float(value.std()) > 1e-3, folder.name

@@ -155,6 +155,7 @@ def test_catalogue_and_tables_are_up_to_date():
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_check_says_what_is_stale(tmp_path, monkeypatch, capsys):
     made = tool()
     stale = tmp_path / "README.md"

@@ -60,7 +60,9 @@ def wait(process):
 KILLS = 5
 
 
-@pytest.mark.parametrize("recipe", ["soft", "hard", "drawn"])
+@pytest.mark.parametrize(
+    "recipe", ["hard", *(pytest.param(r, marks=pytest.mark.slow) for r in ("soft", "drawn"))]
+)
 def test_kill_and_resume_is_bit_identical(recipe, spec, tmp_path):
     """C74: after `kill -9` at random moments the end is that of an uninterrupted run."""
     assert wait(start(spec, "--recipe", recipe, "-o", tmp_path / "whole", "--no-retrain"))[0] == 0
