@@ -355,6 +355,7 @@ def errors(order: Order, made: list[Variant]) -> list[dict[str, float]]:
                 "error64_gradient": worst,
                 "error32_output": statistics.median(o for o, _ in single),
                 "error32_gradient": statistics.median(g for _, g in single),
+                "draws": DRAWS,
             }
         )
     return rows
