@@ -4,13 +4,17 @@ import json
 
 import numpy as np
 import pytest
-from small_runs import Channels, Images, Inputs, Shape, Splits
 
 from nasdsl import driver
 from nasdsl.ir.genotype import loads
+from nasdsl.ir.shape import Shape
 from nasdsl.oneshot.health import skips
 from nasdsl.source import Source
 from nasdsl.training import plan as plans
+from nasdsl.training.data.batches import Images
+from nasdsl.training.data.inputs import Inputs
+from nasdsl.training.data.normalize import Channels
+from nasdsl.training.data.splits import Splits
 from nasdsl.training.loop import drive
 from nasdsl.training.search import Search
 
