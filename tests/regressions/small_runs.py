@@ -63,10 +63,15 @@ def search(made, given=None, *, seed=None):
     )
 
 
-def retraining(made, genotype, given=None):
+def retraining(made, genotype, given=None, **options):
     """The retraining of a genotype."""
     return Retrain(
-        made.space(genotype).target, made.train, given or inputs(), seed=made.seed, device="cpu"
+        made.space(genotype).target,
+        made.train,
+        given or inputs(),
+        seed=made.seed,
+        device="cpu",
+        **options,
     )
 
 

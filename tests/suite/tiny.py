@@ -8,7 +8,7 @@ import "recipes/samplers.nas" as samplers
 import "recipes/darts.nas" as base
 
 space tiny extends darts {
-  C      = 8
+  C      = 4
   layers = 3
   nodes  = 1
   data   = fashion16

@@ -26,11 +26,6 @@ from nasdsl.training.loop import drive
 from nasdsl.training.retrain import Retrain
 from nasdsl.training.search import Search
 
-#: A space without reductions: of fewer than eight channels, torch 2.13 writes the gradients of a
-#: convolution with stride 2 beside their place (AVX2, 1 x 1, channels last, float32).
-IN_FLOAT32 = "bench"
-
-
 # ---- worlds
 
 
@@ -187,7 +182,7 @@ def test_twenty_steps_of_a_retraining_on_two_ranks_are_those_of_one_process(tmp_
 def indices_seen(world, size, batch):
     """The indices that a rank trained on in each epoch: of search and of retraining."""
     text = TEXT.replace("classes = 4", "classes = 64")  # the label is the index
-    made = plan("soft", text=text, space=IN_FLOAT32, batch=batch, **{"train.batch": batch})
+    made = plan("soft", text=text, batch=batch, **{"train.batch": batch})
     given = inputs(64, classes=64)
     task = Search(made.space(), made.recipe, given, seed=0, device="cpu", world=world)
     seen = {"search.train": [], "search.valid": [], "retrain.train": []}
@@ -304,7 +299,7 @@ def test_a_stop_in_the_midst_of_an_epoch_goes_on_with_other_ranks(tmp_path):
 
 def astray(world, folder):
     """A search whose second rank moves an alpha by itself."""
-    made = plan("soft", space=IN_FLOAT32)
+    made = plan("soft")
     task = Search(made.space(), made.recipe, inputs(64), seed=0, device="cpu", world=world)
     step = task.step
 

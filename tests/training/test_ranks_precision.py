@@ -5,7 +5,7 @@ import pytest
 import torch
 from ranks import together
 from small_runs import inputs, plan, run
-from test_ranks import IN_FLOAT32, mix_of
+from test_ranks import mix_of
 
 from nasdsl.ir import discretize
 from nasdsl.oneshot.precision import Numerics
@@ -25,7 +25,7 @@ def moves(weights, start):
 
 def searched(world, precision, steps, recipe="soft"):
     """Moves of weights and alphas of a search, its losses by epoch, and the scale of fp16."""
-    made = plan(recipe, space=IN_FLOAT32)
+    made = plan(recipe, space="bench")
     task = Search(
         made.space(), made.recipe, inputs(32 * max(1, steps // 2)), seed=0, device="cpu",
         world=world, numerics=Numerics(precision=precision),
@@ -39,7 +39,7 @@ def searched(world, precision, steps, recipe="soft"):
 
 def retrained(world, precision, steps):
     """Moves of the weights of a retraining."""
-    made = plan(space=IN_FLOAT32, **{"train.batch": 16})
+    made = plan(space="bench", **{"train.batch": 16})
     picked = discretize.argmax(made.space(), mix_of(made.space()))
     task = Retrain(
         made.space(picked).target, made.train, inputs(64), seed=0, device="cpu", world=world,

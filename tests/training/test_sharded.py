@@ -9,7 +9,7 @@ import torch
 from ranks import kill_self, together
 from same_runs import close, doubled, held, numbers, same
 from small_runs import TEXT, inputs, plan, run
-from test_ranks import IN_FLOAT32, mix_of
+from test_ranks import mix_of
 from torch import nn
 
 from nasdsl.ir import discretize
@@ -124,7 +124,7 @@ def test_a_sharded_search_is_that_of_one_process(recipe, profile, steps, tmp_pat
 
 @pytest.mark.slow
 def test_twenty_steps_in_float32_are_those_without_sharding(tmp_path):
-    args = "clipped", 20, "reference", IN_FLOAT32
+    args = "clipped", 20, "reference", "bench"
     whole = together(searching, 2, tmp_path / "a", False, *args)
     ranks = together(searching, 2, tmp_path / "b", True, *args)
     agree(ranks[0], whole[0], 1e-5)
@@ -142,8 +142,8 @@ def test_a_sharded_retraining_is_that_of_one_process(tmp_path, exact):
 
 @pytest.mark.slow
 def test_twenty_steps_of_a_retraining_in_float32_are_those_without_sharding(tmp_path):
-    whole = together(retraining, 2, tmp_path / "a", False, IN_FLOAT32)
-    ranks = together(retraining, 2, tmp_path / "b", True, IN_FLOAT32)
+    whole = together(retraining, 2, tmp_path / "a", False, "bench")
+    ranks = together(retraining, 2, tmp_path / "b", True, "bench")
     agree(ranks[0], whole[0], 1e-5)
 
 
@@ -184,7 +184,7 @@ def test_clipping_bounds_the_norm_over_all_ranks(kind, tmp_path, exact):
 
 def driven(world, folder, shard, dies=None, wall_limit=None):
     """A search in a folder; rank 1 dies before step `dies`. What it holds, or why it ended."""
-    made = plan("soft", text=TEXT + MORE, space=IN_FLOAT32)
+    made = plan("soft", text=TEXT + MORE, space="bench")
     task = Search(
         made.space(), made.recipe, images(128), seed=0, device="cpu", world=sharded(world, shard)
     )
