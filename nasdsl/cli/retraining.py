@@ -24,7 +24,7 @@ from nasdsl.cli.running import PROFILES, pairs, shared
 @click.option("--seed", type=click.IntRange(0), help="Another seed.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=False,
               help="Folder for this retraining; one that was begun goes on [default: RUN/retrain-N].")  # fmt: skip
-@click.option("--profile", type=click.Choice([p for p in PROFILES if "+" not in p]),
+@click.option("--profile", type=click.Choice(PROFILES[:4]),
               help="How the network runs, never what it computes [default: the run's own].")  # fmt: skip
 @ranks.options
 @shared

@@ -218,11 +218,13 @@ def create(path: Path, loaded: Loaded, made: SuitePlan, url: str | None = None) 
         _same(folder, made, suite, url)
         return folder
     _empty(path)
+    # A server that does not answer is said before anything is written.
+    server = Postgres(url) if url is not None else None
     _begin(folder, sources, _placed(about, suite, url))
-    if url is None:
+    if server is None:
         store = Store(Sqlite(folder.store_file))
     else:
-        store = Store(Postgres(url), suite)
+        store = Store(server, suite)
     kept.keep(store, about, sources, made.cells)
     store.close()
     folder.files.write("suite.json", _placed(about, suite, url))

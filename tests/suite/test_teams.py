@@ -75,6 +75,14 @@ def test_several_suites_are_listed(spec, database, tmp_path):
     assert "no connection to the store" in wrong.output
 
 
+def test_a_server_that_does_not_answer_leaves_nothing(spec, tmp_path):
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    wrong = nasdsl("suite", "run", spec, "--suite", "one", "-o", tmp_path / "new", "--inline",
+                   "--store", "postgresql://me@127.0.0.1:1/x", code=1)  # fmt: skip
+    assert "no connection to the store" in wrong.output
+    assert not (tmp_path / "new").exists()
+
+
 def server_of(url, name):
     return url.partition("?")[0] + f"?host=/{name}"
 
