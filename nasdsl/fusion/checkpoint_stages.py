@@ -19,7 +19,7 @@ from nasdsl.fusion.rewriting import Ran, Refusal, Work, hooked
 QUIET: frozenset[str] = frozenset(
     "Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d Linear ReLU GELU SiLU "
     "Hardswish LeakyReLU Tanh Identity LayerNorm SqueezeExcite GlobalAverage Flatten Zeros "
-    "ChannelsFrom ChannelShuffle Scaled Cropped Adapted Narrow".split()
+    "ChannelsFrom ChannelShuffle Scaled Cropped Adapted Narrow Thinned".split()
 )
 
 

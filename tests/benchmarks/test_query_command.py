@@ -108,6 +108,7 @@ def run(tmp_path_factory):
         tmp_path_factory.mktemp("runs") / "a",
         {"items": {}, "parameters": {}, "changes": {}, "seed": 0, "device": "cpu"},
         archive(plan),
+        {},
     )
     genotype = {"schema": 1, "space": space.name, "picks": picks}
     folder.write("genotype.json", genotype)
