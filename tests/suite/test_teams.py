@@ -50,6 +50,25 @@ def test_a_suite_on_a_server_is_reported_without_a_folder(spec, database, tmp_pa
     assert "holds another suite" in other.output
     kept_ = nasdsl("report", tmp_path / "a", "-o", tmp_path / "r.html")
     assert "wrote" in kept_.output and "test.error" in (tmp_path / "r.html").read_text()
+    nasdsl("report", "--store", database, "--suite", "one", "-o", tmp_path / "s.html")
+    page = (tmp_path / "s.html").read_text()
+    assert "1 of test.error" in page and "The store holds every source" in page
+    assert (
+        "test.loss"
+        in nasdsl(
+            "report",
+            "--store",
+            database,
+            "--measure",
+            "test.los",
+            "-o",
+            tmp_path / "t.html",
+            code=1,
+        ).output
+    )
+    for wrong in (["--store", database, "--suite", "none"], []):
+        assert nasdsl("report", *wrong, "-o", tmp_path / "t.html", code=1 if wrong else 2).output
+    assert not (tmp_path / "t.html").exists()
 
 
 def test_several_suites_are_listed(spec, database, tmp_path):

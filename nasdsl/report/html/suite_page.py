@@ -38,18 +38,19 @@ def results_page(results: Results, file: Path, *, summary: Summary, alpha: float
 
 
 def suite_page(
-    folder: SuiteFolder, *, measure: str | None = None, best: bool | None = None, alpha: float
+    about: Mapping[str, Any],
+    stored: Sequence[Stored],
+    *,
+    folder: SuiteFolder | None = None,
+    best: bool | None = None,
+    alpha: float,
 ) -> Page:
-    """The page of a suite, as far as it has got, of its own measure and summary or of given ones.
+    """The page of a suite as far as it has got: what it says about itself, and its cells.
 
-    Raises SuiteError.
+    The architectures and the courses of searches are in `folder`; without it, of a store in a
+    server, there are the results alone. Raises SuiteError.
     """
-    about = folder.about(measure)
     summary: Summary = "best" if (about["best"] if best is None else best) else "mean"
-    store = folder.open()
-    stored = store.all()
-    store.close()
-    found = networks(folder, stored)
     parts: list[Part] = []
     higher = True
     try:
@@ -57,17 +58,18 @@ def suite_page(
         higher = made.results.higher
         parts = [page.facts(_counted(made)), *_standing(stored), *sections(made)]
         parts += factor_sections(factors_of(about, stored))
-        parts += _cuts(folder, about, stored, higher=higher)
+        if folder is not None:
+            parts += _cuts(folder, about, stored, higher=higher)
     except StatisticsError as error:
         parts = [*_standing(stored), page.note(f"No statistics yet: {error}")]
-    parts += [
-        fronts(about, found, stored, higher=higher),
-        searches(folder, about, stored),
-        architectures(found),
-        _cost(stored),
-        _repeat(folder, about, stored),
-    ]
-    return Page(f"Suite: {about['suite']}", parts)
+    if folder is not None:
+        found = networks(folder, stored)
+        parts += [
+            fronts(about, found, stored, higher=higher),
+            searches(folder, about, stored),
+            architectures(found),
+        ]
+    return Page(f"Suite: {about['suite']}", [*parts, _cost(stored), _repeat(folder, about, stored)])
 
 
 def _cuts(
@@ -141,11 +143,15 @@ def _cost(stored: Sequence[Stored]) -> Section:
     )
 
 
-def _repeat(folder: SuiteFolder, about: Mapping[str, Any], stored: Sequence[Stored]) -> Section:
-    text = (
-        f"nasdsl suite run {about['file']} --suite {about['suite']} -o again\n"
-        f"nasdsl suite report {folder.path}"
-    )
+def _repeat(
+    folder: SuiteFolder | None, about: Mapping[str, Any], stored: Sequence[Stored]
+) -> Section:
+    text = f"nasdsl suite run {about['file']} --suite {about['suite']} -o again"
+    if folder is None:
+        said = "The store holds every source the suite was compiled from; the run folders, one for "
+        said += "each cell, are where it was run."
+        return Section("How to repeat it", [page.code(text), page.paragraph(said, soft=True)])
+    text += f"\nnasdsl suite report {folder.path}"
     said = (
         f"{folder.path} holds every source the suite was compiled from; a run folder of each cell, "
         "named by its digest, lies in cells/."
