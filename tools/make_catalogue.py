@@ -27,10 +27,15 @@ from nasdsl.ir.config import Settings, show  # noqa: E402
 from nasdsl.ir.optable import OPS, SAME, WIDTH, OpSpec  # noqa: E402
 from nasdsl.ir.optable import Param as OpParam  # noqa: E402
 from nasdsl.lowering.program import Program  # noqa: E402
+from nasdsl.report.suite_text import study_text  # noqa: E402
+from nasdsl.suite.statistics.study import study  # noqa: E402
+from nasdsl.suite.table import read  # noqa: E402
 from nasdsl.training.plan import refused  # noqa: E402
 
 CATALOGUE = ROOT / "spaces" / "README.md"
 REFERENCE = ROOT / "grammars" / "README.md"
+#: Results of suites (CSV), what is said about them (Markdown), and their reports (HTML).
+FOUND = ROOT / "spaces" / "suites" / "found"
 
 #: Where a space was published.
 PUBLISHED = {
@@ -323,8 +328,25 @@ def catalogue() -> str:
             if own:
                 parts.append(f"### `{file}`")
                 parts.append("\n".join(_block(programs[file], kind, d) for d in own))
+    parts += found()
     parts.append(papers("\n".join(parts)))
     return "\n\n".join(parts) + "\n"
+
+
+def found() -> list[str]:
+    """What suites found that were really run: their words beside their results, and the statistics
+    of those, as `nasdsl suite report` prints them.
+    """
+    tables = sorted(FOUND.glob("*.csv"))
+    if not tables:
+        return []
+    parts = ["## What the suites found"]
+    for path in tables:
+        words = path.with_suffix(".md").read_text(encoding="utf-8").strip()
+        printed = study_text(study(read(path, {}))).rstrip()
+        command = f"nasdsl suite report {path.relative_to(ROOT).as_posix()}"
+        parts += [f"### `{path.stem}`", words, f"```console\n$ {command}\n{printed}\n```"]
+    return parts
 
 
 INTRODUCTION = """\

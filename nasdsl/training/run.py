@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -320,38 +321,53 @@ def _executed(
     tell: Teller | None,
 ) -> Outcome:
     world = options.world
-    began = time.perf_counter()
-    space = plan.space()
     found = _done(folder, "result.json", _outputs(plan.recipe), world)
     if found is None:
-        # Every rank finds the same mistakes; one of them says so.
-        with world.together():
-            search = searching(plan, prepared, options)
-        seen = watch
-        measured = events.wanted(plan.recipe) and events.available()
-        if folder is not None and world.writes and measured:
-            seen = events.events(folder.path / "events", watch)
-        drive(
-            search,
-            folder=folder.path if folder else None,
-            watch=seen,
-            wall_limit=options.wall_limit,
-            tell=tell,
-            world=world,
-        )
-        found = search.result()
-        found["genotype"]["digest"] = digest(space)
-        found["seconds"] = round(time.perf_counter() - began, 3)
-        weights = _weights(search)
-        if folder is not None and world.writes:
-            _write_result(folder, found, weights)
+        found = _searched(plan, prepared, folder, options, watch, tell)
     genotype = loads(json.dumps(found["genotype"]))
     outcome = None
     if options.retrain:
+        # The supernet, which points at itself, and its memory go before the next network comes.
+        gc.collect()
         outcome = retrain(plan, prepared, genotype, folder, options, watch, tell)
     if folder is not None and world.writes:
         folder.update(status="done", ended=record.now())
     return Outcome(genotype, found["text"], found, outcome)
+
+
+def _searched(
+    plan: Plan,
+    prepared: inputs.Inputs,
+    folder: RunFolder | None,
+    options: Options,
+    watch: Watcher | None,
+    tell: Teller | None,
+) -> dict[str, Any]:
+    """Search to the end; what was found, written into the folder of the run."""
+    world = options.world
+    began = time.perf_counter()
+    # Every rank finds the same mistakes; one of them says so.
+    with world.together():
+        search = searching(plan, prepared, options)
+    seen = watch
+    measured = events.wanted(plan.recipe) and events.available()
+    if folder is not None and world.writes and measured:
+        seen = events.events(folder.path / "events", watch)
+    drive(
+        search,
+        folder=folder.path if folder else None,
+        watch=seen,
+        wall_limit=options.wall_limit,
+        tell=tell,
+        world=world,
+    )
+    found = search.result()
+    found["genotype"]["digest"] = digest(plan.space())
+    found["seconds"] = round(time.perf_counter() - began, 3)
+    weights = _weights(search)
+    if folder is not None and world.writes:
+        _write_result(folder, found, weights)
+    return found
 
 
 def searching(plan: Plan, prepared: inputs.Inputs, options: Options) -> Search | StandAlone:

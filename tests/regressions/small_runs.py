@@ -52,7 +52,7 @@ def plan(recipe="soft", *, text=TEXT, space="tiny", train="short", seed=0, **cha
     return plans.make(loaded, names=names, parameters={}, changes=given, seed=seed)
 
 
-def search(made, given=None, *, seed=None):
+def search(made, given=None, *, seed=None, **options):
     """The search of a plan."""
     return Search(
         made.space(),
@@ -60,6 +60,7 @@ def search(made, given=None, *, seed=None):
         given or inputs(),
         seed=made.seed if seed is None else seed,
         device="cpu",
+        **options,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
@@ -38,6 +39,9 @@ class Inline:
         except Exception as problem:  # noqa: BLE001 - a cell that fails does not end the suite
             error = f"{type(problem).__name__}: {problem}"
         seconds = time.perf_counter() - began
+        # Supernets point at themselves, and few objects hold much memory: left to itself Python
+        # keeps the weights and batches of several finished cells.
+        gc.collect()
         self.done.append(Ended(digest=digest, result=result, error=error, seconds=seconds))
         if stopped:
             os.kill(os.getpid(), signal.SIGINT)
