@@ -1,6 +1,8 @@
 """The suites in the library: each is planned in whole, and the small ones fit their machines."""
 
+import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +10,7 @@ from nasdsl import driver, resources
 from nasdsl.suite import declaration, planning
 from nasdsl.suite.cuts import cut_of
 from nasdsl.suite.estimate import RATE
+from nasdsl.suite.table import read
 
 FILES = ("bench_small", "kinds", "nb201", "robustness", "split_ratios", "bench")
 #: Searches, choices and retrainings.
@@ -109,3 +112,17 @@ def test_kinds_of_data_stand_in_one_suite():
     assert set(kinds.values()) == {"fashion16", "waveforms64", "interactions12"} and len(kinds) == 6
     assert all("dataset" not in c.order["items"] for c in made.cells)
     assert sum(c.estimate["work"] for c in made.cells) / RATE < 1800
+
+
+FOUND = Path(__file__).parents[2] / "spaces" / "suites" / "found"
+
+
+@pytest.mark.parametrize("path", sorted(FOUND.glob("*.csv")), ids=lambda p: p.stem)
+def test_results_in_the_library_are_whole(path):
+    found = {(r.optimizer, r.benchmark, r.setting, str(r.seed)) for r in read(path).rows}
+    names = ("optimizer", "benchmark", "setting", "seed")
+    cells = [c for c in planned(path.stem).cells if c.kind == "retrain"]
+    assert found == {tuple(c.names[n] for n in names) for c in cells}
+    report = path.with_suffix(".html").read_text(encoding="utf-8")
+    assert len(report) < 3 * 2**20
+    assert not re.search(r"https?:|@import|url\((?!#)|<script", report)
