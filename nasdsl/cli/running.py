@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -447,8 +448,9 @@ def _report(plan: Any, outcome: Any, folder: Any, form: str) -> None:
                     "run": str(folder.path),
                     "genotype": outcome.search["genotype"],
                     "text": outcome.text,
-                    "valid": outcome.search["valid"],
-                    "discretization_gap": outcome.search["discretization_gap"],
+                    # A search that trains networks one by one has no supernet to lose by.
+                    "valid": outcome.search.get("valid"),
+                    "discretization_gap": outcome.search.get("discretization_gap"),
                     "warnings": outcome.search.get("warnings", []),
                     "retrain": outcome.retrain,
                     "benchmark": None if known is None else benchmark_report(*known),
@@ -459,22 +461,31 @@ def _report(plan: Any, outcome: Any, folder: Any, form: str) -> None:
         return
     search = outcome.search
     click.echo(f"genotype   {wrap(outcome.text, 11)}")
-    click.echo(
-        f"search     {search['valid']['accuracy']:.2f} % on validation images, "
-        f"{search['valid_discrete']['accuracy']:.2f} % as one-hot supernet"
-    )
+    click.echo(f"search     {_reached(search)}")
     for warning in search.get("warnings", ()):
         click.echo(f"warning    {wrap(warning, 11)}")
     if outcome.retrain is not None:
-        test = outcome.retrain["test"]
+        test, epochs = outcome.retrain["test"], outcome.retrain["epochs"]
         click.echo(
             f"retrained  {test['accuracy']:.2f} % on held-out test images "
-            f"({outcome.retrain['params']:,} parameters, {outcome.retrain['epochs']} epochs)"
+            f"({outcome.retrain['params']:,} parameters, {epochs} epoch{'s' * (epochs != 1)})"
         )
     if known is not None:
         click.echo("\n".join(benchmark_lines(benchmark_report(*known), width())))
     click.echo(f"run        {folder.path}")
     say(f"next: nasdsl inspect {folder.path}")
+
+
+def _reached(search: Mapping[str, Any]) -> str:
+    """What a search came to on its validation images."""
+    discrete = search["valid_discrete"]["accuracy"]
+    if "tried" in search:
+        count = len({t["text"] for t in search["tried"]})
+        return f"{discrete:.2f} % on validation images, the best of {count} trained networks"
+    return (
+        f"{search['valid']['accuracy']:.2f} % on validation images, "
+        f"{discrete:.2f} % as one-hot supernet"
+    )
 
 
 def wrap(text: str, indent: int, columns: int = 80) -> str:

@@ -77,6 +77,7 @@ def report_of(
         "genotype": found.get("text") or newest.get("genotype"),
         "picks": genotype.get("picks"),
         "finished_search": result is not None,
+        "tried": found.get("tried") or [],
         "valid": found.get("valid"),
         "valid_discrete": found.get("valid_discrete"),
         "discretization_gap": found.get("discretization_gap"),
@@ -351,9 +352,10 @@ def _found_text(report: Mapping[str, Any], width: int) -> list[str]:
     what = "genotype" if report["finished_search"] else "genotype so far"
     lines = [what, *wrap(str(report["genotype"]), width=width, first="  ")]
     rows = []
+    tried = len({t["text"] for t in report["tried"]})
     for key, name in (
         ("valid", "supernet"),
-        ("valid_discrete", "one-hot supernet"),
+        ("valid_discrete", f"best of {tried} trained" if tried else "one-hot supernet"),
     ):
         if report[key]:
             rows.append((name, f"{percent(report[key]['accuracy'])} on search.valid"))

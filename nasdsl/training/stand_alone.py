@@ -15,12 +15,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from nasdsl.fusion.profile import Profile
+from nasdsl.ir import cost
 from nasdsl.ir.config import Component, Settings
 from nasdsl.ir.formats import forms
 from nasdsl.ir.genotype import Genotype, loads
 from nasdsl.ir.limits import Limits
 from nasdsl.ir.resolve import resolve
-from nasdsl.ir.space import Space
+from nasdsl.ir.space import Network, Space
 from nasdsl.oneshot.blackbox.halving import halving, rungs
 from nasdsl.oneshot.blackbox.pool import Judged, Pool, Worth
 from nasdsl.oneshot.precision import PLAIN, Numerics
@@ -116,13 +117,11 @@ class StandAlone:
             self._begin(wanted.genotype, wanted.epochs)
 
     def _begin(self, genotype: Genotype, epochs: int) -> None:
-        network = self.limits.network
-        made = network(genotype) if network is not None else resolve(self.space.target, genotype)
         values = tuple(
             (s, Fraction(epochs) if s == "epochs" else v) for s, v in self.settings.values
         )
         task = Retrain(
-            made,
+            self._network(genotype),
             replace(self.settings, values=values),
             self.inputs,
             seed=derived_seed(self.seed, "stand_alone", len(self.results)),
@@ -132,6 +131,11 @@ class StandAlone:
             profile=self.profile,
         )
         self.current, self.done = (genotype, epochs, task), 0
+
+    def _network(self, genotype: Genotype) -> Network:
+        """What is trained of an architecture."""
+        network = self.limits.network
+        return network(genotype) if network is not None else resolve(self.space.target, genotype)
 
     def _searched(self) -> Judged:
         rng = random.Random(derived_seed(self.seed, "select"))
@@ -198,15 +202,19 @@ class StandAlone:
     def result(self) -> dict[str, Any]:
         """The best architecture, its worth, and every network that was trained."""
         genotype = self.genotype()
-        tried = [
-            {
-                "text": forms.brief(g, self.space),
-                "epochs": epochs,
-                "loss": loss,
-                "accuracy": accuracy,
-            }
-            for (g, epochs), (loss, accuracy) in self.results.items()
-        ]
+        tried = []
+        for (g, epochs), (loss, accuracy) in self.results.items():
+            costs = cost.of_network(self._network(g))
+            tried.append(
+                {
+                    "text": forms.brief(g, self.space),
+                    "epochs": epochs,
+                    "loss": loss,
+                    "accuracy": accuracy,
+                    "params": costs.params,
+                    "macs": costs.macs,
+                }
+            )
         last = [m for (g, _), m in self.results.items() if g == genotype][-1]
         return {
             "genotype": genotype.as_json(),

@@ -84,7 +84,7 @@ RESULT: Mapping[str, Any] = {
     "discretization_gap": NUMBER,
     "warnings": [str],
     "structure": {"phase": int, "kept": Each([str])},
-    "tried": [All({"text": str, "epochs": int, **_LOSS})],
+    "tried": [All({"text": str, "epochs": int, "params": int, "macs": int, **_LOSS})],
     "seconds": NUMBER,
 }
 

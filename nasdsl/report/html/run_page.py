@@ -12,6 +12,7 @@ from nasdsl.ir.genotype import Genotype, loads
 from nasdsl.ir.space import Space
 from nasdsl.report.benchmark import benchmark_lines
 from nasdsl.report.charts.bars import bars
+from nasdsl.report.charts.front import front
 from nasdsl.report.charts.lines import lines
 from nasdsl.report.columns import number
 from nasdsl.report.draw import DrawError, drawing
@@ -37,6 +38,8 @@ from nasdsl.training.record import RunFolder, read_log
 
 #: Decisions whose weights are drawn; of more there are the shares.
 MOST = 64
+#: Of parameters and multiply-adds: a folder from elsewhere may say anything.
+MOST_COUNTED = 10**18
 
 
 def run_page(path: Path) -> Page:
@@ -55,6 +58,7 @@ def run_page(path: Path) -> Page:
             *(page.note(w) for w in report["warnings"]),
             _found(folder, report),
             _worth(report),
+            _tried(report),
             _search(report),
             _trajectories(records, labels),
             _health(report),
@@ -106,9 +110,13 @@ def cell_drawings(space: Space, genotype: Genotype, *, name: str = "cell") -> li
 def _worth(report: Mapping[str, Any]) -> Section:
     """What the supernet promised, what is left of it one-hot, and what the network came to."""
     shown: list[tuple[str, float]] = []
+    alone = bool(report["tried"])  # each network was trained by itself
     for said, measured in (
         ("supernet, validation", report.get("valid")),
-        ("one-hot supernet, validation", report.get("valid_discrete")),
+        (
+            "in the search, validation" if alone else "one-hot supernet, validation",
+            report.get("valid_discrete"),
+        ),
         ("retrained, validation", (report.get("retrain") or {}).get("valid")),
         ("retrained, test", (report.get("retrain") or {}).get("test")),
     ):
@@ -129,6 +137,38 @@ def _worth(report: Mapping[str, Any]) -> Section:
     if report.get("benchmark"):
         parts.append(page.code("\n".join(benchmark_lines(report["benchmark"]))))
     return Section("What it is worth", parts)
+
+
+def _tried(report: Mapping[str, Any]) -> Section:
+    """Every network that a search trained: what it is worth against what it costs."""
+    tried = [t for t in report["tried"] if 0 < t["params"] < MOST_COUNTED > t["macs"] > 0]
+    budgets = sorted({t["epochs"] for t in tried})
+    names = {e: f"{e} epochs" if e != 1 else "1 epoch" for e in budgets}
+    drawn: list[Figure] = []
+    for what, key in (("parameters", "params"), ("multiply-adds", "macs")):
+        points = [(names[t["epochs"]], float(t[key]), float(t["accuracy"])) for t in tried]
+        chart = front(points, across=what, up="accuracy, %", order=list(names.values()))
+        drawn += figure(f"front {what}", chart, key=False)
+    if not drawn:
+        return Section("What was tried", [])
+    said = (
+        f"{len(tried)} networks on the validation images; ringed ones are beaten by none that costs "
+        "as little."
+    )
+    rows = [
+        [
+            t["text"],
+            str(t["epochs"]),
+            number(t["params"]),
+            number(t["macs"]),
+            f"{t['accuracy']:.2f}",
+        ]
+        for t in sorted(tried, key=lambda t: -t["accuracy"])
+    ]
+    head = ["", "epochs", "parameters", "multiply-adds", "accuracy, %"]
+    parts: list[Part] = [page.paragraph(said, soft=True), Key(list(names.values())), Beside(drawn)]
+    parts.append(Folded("Each of them, best first", [Table("tried", rows, head)]))
+    return Section("What was tried", parts)
 
 
 def _series(epochs: Sequence[Mapping[str, Any]], what: str) -> dict[str, list[tuple[float, float]]]:
