@@ -40,8 +40,9 @@ def report(
 ) -> None:
     """Write the report of SOURCE: a run folder, the folder of a suite, or a CSV of results.
 
-    Without SOURCE, of a suite in --store: its results, without the runs. The file needs nothing else: no network, no script. --plots writes what is drawn in it as files
-    of their own (PNG by the extra `png`).
+    Without SOURCE, of a suite in --store: its results, without the runs. The file needs nothing
+    else: no network, no script. --plots writes what is drawn in it as files of their own (PNG by
+    the extra `png`).
     """
     from nasdsl import disk
     from nasdsl.report.html.run_page import run_page
@@ -57,6 +58,8 @@ def report(
     if source is not None and source.is_file():
         results, summary, _ = read_results(source, columns, measure, best, url=url, name=name)
         page = results_page(results, source, summary=summary, alpha=alpha)
+    elif columns:
+        raise Failure("--column is for a table", 2)
     elif source is None or is_suite(source):
         about, store = suite_places.opened(source, url, name)
         about, stored = measured(about, measure), store.all()

@@ -117,8 +117,9 @@ def test_kinds_of_data_stand_in_one_suite():
 FOUND = Path(__file__).parents[2] / "spaces" / "suites" / "found"
 
 
-@pytest.mark.parametrize("path", sorted(FOUND.glob("*.csv")), ids=lambda p: p.stem)
-def test_results_in_the_library_are_whole(path):
+def test_results_in_the_library_are_whole():
+    path = FOUND / "bench_small.csv"
+    assert [p.name for p in FOUND.glob("*.csv")] == [path.name]  # others are to be held here, too
     found = {(r.optimizer, r.benchmark, r.setting, str(r.seed)) for r in read(path).rows}
     names = ("optimizer", "benchmark", "setting", "seed")
     cells = [c for c in planned(path.stem).cells if c.kind == "retrain"]

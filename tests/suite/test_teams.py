@@ -53,21 +53,14 @@ def test_a_suite_on_a_server_is_reported_without_a_folder(spec, database, tmp_pa
     nasdsl("report", "--store", database, "--suite", "one", "-o", tmp_path / "s.html")
     page = (tmp_path / "s.html").read_text()
     assert "1 of test.error" in page and "The store holds every source" in page
-    assert (
-        "test.loss"
-        in nasdsl(
-            "report",
-            "--store",
-            database,
-            "--measure",
-            "test.los",
-            "-o",
-            tmp_path / "t.html",
-            code=1,
-        ).output
-    )
-    for wrong in (["--store", database, "--suite", "none"], []):
-        assert nasdsl("report", *wrong, "-o", tmp_path / "t.html", code=1 if wrong else 2).output
+    for given, code, said in (
+        (["--store", database, "--measure", "test.los"], 1, "did you mean `test.loss`"),
+        (["--store", database, "--suite", "none"], 1, "none"),
+        (["--store", database, "--column", "value=x"], 2, "--column is for a table"),
+        ([], 2, "which suite?"),
+    ):
+        wrong = nasdsl("report", *given, "-o", tmp_path / "t.html", code=code)
+        assert said in wrong.output, wrong.output
     assert not (tmp_path / "t.html").exists()
 
 

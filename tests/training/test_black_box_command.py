@@ -22,7 +22,7 @@ recipe r extends random_search {
 }
 dataset dots {
   source  = synthetic(count = 240, size = 16)
-  shape  = image(3, 16, 16)
+  shape   = image(3, 16, 16)
   classes = 2
 }
 train one {
